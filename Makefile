@@ -1,0 +1,81 @@
+# `make demo` and `make test` need make, git and Python 3.11 to 3.13; all else goes into .venv.
+# pip reads its options from its own configuration and environment, as everywhere.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PACKAGES := pocket_exec executor_defaults tests
+# Stamps: nothing is installed twice. The package is installed editable, so only these files make it stale.
+INSTALLED := $(VENV)/.installed
+INSTALLS_FROM := pyproject.toml
+
+.PHONY: help
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
+
+$(BIN)/python:
+	@python='$(PYTHON)'; [ -n "$$python" ] || python=$$(.ci/find-python 3.13 3.12 3.11) && \
+	echo "virtual environment of $$python in $(VENV)" && \
+	"$$python" -m venv $(VENV)
+	$(PIP) install --quiet --upgrade 'pip>=25.1'
+
+$(INSTALLED): $(INSTALLS_FROM) | $(BIN)/python
+	$(PIP) install --quiet --editable '.[plot]'
+	@touch $@
+
+$(VENV)/.group-%: $(INSTALLED)
+	$(PIP) install --quiet --group $*
+	@touch $@
+
+.PHONY: install
+install: $(INSTALLED) ## Make .venv and install the package in it, editable
+
+.PHONY: demo
+demo: $(INSTALLED) ## Run the Z to mumu example and draw the dimuon mass
+	@mkdir -p out
+	$(BIN)/python examples/zmumu/generate.py
+	$(BIN)/runner.py --cfg examples/zmumu/cfg.py -o out/demo
+	$(BIN)/python examples/zmumu/plot.py out/demo
+
+.PHONY: test
+test: $(VENV)/.group-test ## Run the tests
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) || { status=$$?; \
+	[ $$status -ne 5 ] || echo 'pytest collected no test: nothing was tested' >&2; exit $$status; }
+
+.PHONY: test-pythons
+test-pythons: ## Run the unit tests on each other Python that is found
+	.ci/test-pythons $(BIN)/python
+
+.PHONY: lint
+lint: $(VENV)/.group-lint ## Check format, style, types, direction of imports, packaging habits
+	@status=0; check() { echo "lint: $$1"; "$$@" || status=1; }; \
+	cd . && PATH="$$PWD/$(BIN):$$PATH"; \
+	check ruff check; \
+	check ruff format --check; \
+	check mypy; \
+	check lint-imports --no-logo; \
+	check codespell; \
+	check repo-review . --show err; \
+	exit $$status
+
+.PHONY: docs
+docs: $(VENV)/.group-docs ## Build the documentation, warnings are errors
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q -j auto -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+.PHONY: release-check
+release-check: $(VENV)/.group-release ## Build wheel and sdist, install each in a fresh environment, and run there
+	.ci/release-check $(BIN)/python
+
+.PHONY: bench
+bench: $(VENV)/.group-test ## Measure against coffea's own executors
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+.PHONY: clean
+clean: ## Remove what this Makefile makes
+	rm -rf $(VENV) .cache build dist out/demo docs/_build docs/generated .mypy_cache .ruff_cache .pytest_cache \
+	  .import_linter_cache .hypothesis
+	find pocket_exec executor_defaults tests docs examples benchmarks -name __pycache__ -prune -exec rm -rf {} +

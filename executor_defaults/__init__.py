@@ -1,0 +1,1 @@
+"""Defaults of every option, one YAML file per kind of executor, batch system and site."""

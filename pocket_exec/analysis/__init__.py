@@ -1,0 +1,1 @@
+"""The user's analysis: cfg.py, its fileset and its processor."""

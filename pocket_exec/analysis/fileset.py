@@ -1,0 +1,252 @@
+"""The fileset in its one internal form, read from every form that coffea and its users have."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pocket_exec.errors import CfgError, Fault, did_you_mean
+
+log = logging.getLogger(__name__)
+
+TREENAME = "Events"
+"""The tree of CMS NanoAOD, where the fileset and cfg.py name none."""
+
+RESERVED_METADATA = frozenset(
+    "dataset filename treename metadata entrystart entrystop fileuuid numentries uuid clusters preload".split()
+)
+"""Names that coffea's Runner keeps for itself (coffea 2026.9, ``processor.executor``)."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A data file: its name (which is its identity), the tree to read, and where else it lies."""
+
+    name: str
+    treename: str
+    replicas: tuple[str, ...] = ()
+    """Further addresses of the same file, in the order to try them."""
+    steps: tuple[tuple[int, int], ...] = ()
+    """Entry ranges to process, from a preprocessed fileset; empty: cut by chunksize."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset: files that are summed, with what the user says about them."""
+
+    name: str
+    files: tuple[DataFile, ...]
+    metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    preload: frozenset[str] | None = None
+
+
+Fileset = tuple[Dataset, ...]
+
+
+def read_fileset(raw: object, treename: str | None, base: Path) -> Fileset:
+    """Read a fileset: a mapping as coffea takes it, its preprocessed form, JSON files, or globs of either.
+
+    Relative paths are looked for in the current directory, then in ``base``, the directory of cfg.py.
+
+    Raises:
+        CfgError: all that is wrong with it, at once.
+    """
+    faults: list[Fault] = []
+    reader = _Reader(treename, base, faults)
+    datasets = tuple(reader.dataset(str(name), entry) for name, entry in reader.mapping(raw).items())
+    faults += _twice(datasets)
+    if not faults and not any(dataset.files for dataset in datasets):
+        faults.append(Fault("fileset", "it has no files"))
+    if faults:
+        raise CfgError("\n".join(["Bad fileset:", *(f"  {fault}" for fault in faults)]))
+    return datasets
+
+
+class _Reader:
+    def __init__(self, treename: str | None, base: Path, faults: list[Fault]) -> None:
+        self._treename = treename
+        self._base = base
+        self._faults = faults
+
+    def mapping(self, raw: object) -> Mapping[str, Any]:
+        """Return the mapping by dataset, reading JSON where ``raw`` names files."""
+        if hasattr(raw, "model_dump"):
+            raw = raw.model_dump()  # coffea's DataGroupSpec
+        if isinstance(raw, Mapping):
+            return raw
+        if isinstance(raw, (str, Path)):
+            raw = [raw]
+        if not isinstance(raw, Sequence) or not all(isinstance(entry, (str, Path)) for entry in raw):
+            self._faults.append(
+                Fault("fileset", f"it is a {type(raw).__name__}; a mapping or JSON files were expected")
+            )
+            return {}
+        merged: dict[str, Any] = {}
+        for path in [path for entry in raw for path in self._expand(str(entry), "fileset")]:
+            for name, entry in self._json(Path(path)).items():
+                if name in merged:
+                    self._faults.append(Fault(f"dataset '{name}'", "it stands in two JSON files", path))
+                merged[name] = entry
+        return merged
+
+    def _json(self, path: Path) -> Mapping[str, Any]:
+        try:
+            text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+            content = json.loads(text)
+        except OSError as error:
+            self._faults.append(Fault("fileset", error.strerror or str(error), str(path)))
+        except ValueError as error:
+            self._faults.append(Fault("fileset", f"not JSON: {error}", str(path)))
+        else:
+            if isinstance(content, Mapping):
+                return content
+            self._faults.append(Fault("fileset", "the JSON is not a mapping of datasets", str(path)))
+        return {}
+
+    def dataset(self, name: str, entry: Any) -> Dataset:
+        """Read one dataset."""
+        where = f"dataset '{name}'"
+        if not isinstance(entry, Mapping):
+            return Dataset(name, self._files(where, entry, self._treename))
+        files = entry.get("files", None if {"metadata", "treename"} & set(entry) else entry)
+        metadata = entry.get("metadata") or {}
+        if files is None:
+            self._faults.append(Fault(where, "it has no 'files'"))
+        if not isinstance(metadata, Mapping):
+            self._faults.append(Fault(where, f"its 'metadata' is a {type(metadata).__name__}, not a mapping"))
+            metadata = {}
+        if reserved := sorted(RESERVED_METADATA & set(metadata)):
+            self._faults.append(
+                Fault(where, f"coffea keeps these names of 'metadata' for itself: {', '.join(reserved)}")
+            )
+        preload = entry.get("preload") if files is not entry else None
+        treename = entry.get("treename") if files is not entry else None
+        return Dataset(
+            name,
+            self._files(where, files or [], treename or self._treename),
+            MappingProxyType(dict(metadata)),
+            frozenset(preload) if preload else None,
+        )
+
+    def _files(self, where: str, raw: Any, treename: str | None) -> tuple[DataFile, ...]:
+        tree = treename or TREENAME
+        if isinstance(raw, (str, Path)):
+            raw = [raw]
+        if isinstance(raw, Mapping):
+            return tuple(file for name, spec in raw.items() for file in self._specified(where, str(name), spec, tree))
+        if not isinstance(raw, Sequence):
+            self._faults.append(Fault(where, f"its files are a {type(raw).__name__}; a list or a mapping was expected"))
+            return ()
+        return tuple(file for entry in raw for file in self._listed(where, entry, tree))
+
+    def _listed(self, where: str, entry: Any, treename: str) -> Iterable[DataFile]:
+        if isinstance(entry, (str, Path)):
+            return [DataFile(path, treename) for path in self._expand(str(entry), where)]
+        if isinstance(entry, Sequence) and entry and all(isinstance(address, (str, Path)) for address in entry):
+            first, *others = [path for address in entry for path in self._expand(str(address), where)] or [""]
+            return [DataFile(first, treename, tuple(others))]
+        self._faults.append(Fault(where, f"{entry!r} is no file: write a path, an address, or a list of replicas"))
+        return []
+
+    def _specified(self, where: str, name: str, spec: Any, treename: str) -> Iterable[DataFile]:
+        """Read one entry of ``{file: tree}``, or of coffea's preprocessed ``{file: {object_path, steps}}``."""
+        steps: tuple[tuple[int, int], ...] = ()
+        if isinstance(spec, Mapping):
+            treename = spec.get("object_path") or treename
+            try:
+                steps = tuple((int(start), int(stop)) for start, stop in spec.get("steps") or ())
+            except (TypeError, ValueError):
+                self._faults.append(Fault(where, f"'steps' of {name} is not a list of [start, stop]"))
+        elif isinstance(spec, str):
+            treename = spec
+        elif spec is not None:
+            self._faults.append(Fault(where, f"{name}: {spec!r} is not the name of a tree"))
+        return [DataFile(path, treename, steps=steps) for path in self._expand(name, where)]
+
+    def _expand(self, text: str, where: str) -> list[str]:
+        """Return the absolute paths that ``text`` means; addresses with a protocol stay as they are."""
+        if "://" in text:
+            return self._expand_remote(text, where) if glob.has_magic(text.split("?")[0]) else [text]
+        for base in (Path.cwd(), self._base):
+            candidate = base / Path(text).expanduser()
+            if candidate.exists():
+                return [str(candidate.resolve() if candidate.suffix == ".json" else candidate)]
+            if glob.has_magic(text) and (found := sorted(glob.glob(str(candidate), recursive=True))):
+                return found
+        if glob.has_magic(text):
+            self._faults.append(Fault(where, f"no file matches {text}"))
+            return []
+        # A file that is not there is not a fault of the fileset: the run says so, and goes on with the others.
+        return [str(Path.cwd() / Path(text).expanduser())]
+
+    def _expand_remote(self, text: str, where: str) -> list[str]:
+        import fsspec
+
+        try:
+            file_system, path = fsspec.core.url_to_fs(text)
+            found = sorted(str(file_system.unstrip_protocol(name)) for name in file_system.glob(path))
+        except Exception as error:  # each protocol has its own errors, and its own missing packages
+            self._faults.append(Fault(where, f"{text}: {type(error).__name__}: {error}"))
+            return []
+        if not found:
+            self._faults.append(Fault(where, f"no file matches {text}"))
+        return found
+
+
+def _twice(datasets: Fileset) -> Iterable[Fault]:
+    """Find files listed twice: a fault in one dataset, a warning in two."""
+    owner: dict[tuple[str, str], str] = {}
+    for dataset in datasets:
+        seen: set[tuple[str, str, tuple[tuple[int, int], ...]]] = set()
+        for file in dataset.files:
+            key = (file.name, file.treename)
+            if (*key, file.steps) in seen:
+                yield Fault(f"dataset '{dataset.name}'", f"{file.name} is listed twice; its events would count twice")
+            elif owner.setdefault(key, dataset.name) != dataset.name:
+                log.warning("%s is in two datasets: '%s' and '%s'", file.name, owner[key], dataset.name)
+            seen.add((*key, file.steps))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of the fileset to run."""
+
+    datasets: tuple[str, ...] = ()
+    samples: tuple[str, ...] = ()
+    years: tuple[str, ...] = ()
+    limit_files: int | None = None
+
+
+def select(fileset: Fileset, selection: Selection) -> Fileset:
+    """Return the datasets whose name, ``metadata.sample`` and ``metadata.year`` were asked for.
+
+    Raises:
+        CfgError: a name that no dataset has, with the nearest one; or nothing is left.
+    """
+    faults: list[Fault] = []
+    chosen = fileset
+    for flag, wanted, has in (
+        ("--filter-datasets", selection.datasets, lambda d: d.name),
+        ("--filter-samples", selection.samples, lambda d: str(d.metadata.get("sample", ""))),
+        ("--filter-years", selection.years, lambda d: str(d.metadata.get("year", ""))),
+    ):
+        there = {has(dataset) for dataset in fileset} - {""}
+        for word in wanted:
+            if word not in there:
+                faults.append(Fault(flag, f"no dataset has '{word}'{did_you_mean(word, there)}"))
+        if wanted:
+            chosen = tuple(dataset for dataset in chosen if has(dataset) in wanted)
+    if not faults and not chosen:
+        faults.append(Fault("fileset", "the filters leave no dataset"))
+    if faults:
+        raise CfgError("\n".join(["Nothing to run:", *(f"  {fault}" for fault in faults)]))
+    if selection.limit_files is None:
+        return chosen
+    return tuple(replace(dataset, files=dataset.files[: selection.limit_files]) for dataset in chosen)

@@ -1,0 +1,60 @@
+"""Finds what in an object cannot be pickled, by the path a user would write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pocket_exec.errors import CfgError
+
+
+def unpicklable_part(obj: object, name: str) -> tuple[str, str] | None:
+    """Return the path of the innermost part that cannot be pickled, with the reason; None if all can.
+
+    >>> unpicklable_part({"a": 1}, "output") is None
+    True
+    """
+    return _unpicklable(obj, name, set())
+
+
+def _unpicklable(obj: object, name: str, seen: set[int]) -> tuple[str, str] | None:
+    reason = _refusal(obj)
+    if reason is None or id(obj) in seen:
+        return None
+    seen.add(id(obj))
+    for path, part in _parts(obj, name):
+        if (found := _unpicklable(part, path, seen)) is not None:
+            return found
+    return name, reason
+
+
+def check_processor(processor: object) -> None:
+    """Raise a CfgError that names the attribute of ``processor`` that cannot travel to a worker."""
+    if (found := unpicklable_part(processor, "processor")) is not None:
+        path, reason = found
+        raise CfgError(
+            f"the processor cannot be sent to workers: {path} cannot be pickled ({reason}); "
+            "make it inside process(), or leave it out in __getstate__"
+        )
+
+
+def _refusal(obj: object) -> str | None:
+    import cloudpickle
+
+    try:
+        cloudpickle.dumps(obj)
+    except Exception as error:  # each type refuses in its own way
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _parts(obj: Any, name: str) -> Iterator[tuple[str, object]]:
+    if isinstance(obj, Mapping):
+        for key, value in obj.items():
+            yield f"{name}[{key!r}]", value
+    elif isinstance(obj, (list, tuple)):
+        for index, value in enumerate(obj):
+            yield f"{name}[{index}]", value
+    elif hasattr(obj, "__dict__"):
+        for key, value in vars(obj).items():
+            yield f"{name}.{key}", value

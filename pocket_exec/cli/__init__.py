@@ -1,0 +1,21 @@
+"""The command line: it alone prints, and it alone exits."""
+
+from __future__ import annotations
+
+import sys
+
+
+def runner() -> None:
+    """``runner.py``: run an analysis."""
+    from pocket_exec.cli.commands import run_command
+    from pocket_exec.cli.program import execute
+
+    sys.exit(execute(run_command, "runner.py"))
+
+
+def main() -> None:
+    """``pocket-exec``: run an analysis, list sites, explain options."""
+    from pocket_exec.cli.commands import program
+    from pocket_exec.cli.program import execute
+
+    sys.exit(execute(program, "pocket-exec"))

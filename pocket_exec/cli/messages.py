@@ -1,0 +1,97 @@
+"""Prints this project's own log on the terminal, in lines that a physicist reads; never the root logger's."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pocket_exec.cli.figures import printable
+from pocket_exec.errors import did_you_mean
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LOGGER = "pocket_exec"
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "warn": 30, "error": 40, "critical": 50, "fatal": 50}
+
+
+def level(text: str) -> int:
+    """Return the number of a level, given as a name in any case or as a number.
+
+    Raises ``ValueError``, with what to write instead.
+
+    >>> level("info"), level("WARNING"), level("15")
+    (20, 30, 15)
+    """
+    word = text.strip().lower()
+    if word.isdecimal():
+        return int(word)
+    if word not in _LEVELS:
+        near = did_you_mean(word, _LEVELS)
+        raise ValueError(f"{text!r} is not a log level{near or '; write debug, info, warning, error or a number'}")
+    return _LEVELS[word]
+
+
+class TerminalHandler(logging.Handler):
+    """Prints this project's records on ``console``, above what it shows live.
+
+    Records of the libraries, which share the log file, are not for the terminal.
+    """
+
+    def __init__(self, console: Console, level: int = logging.INFO) -> None:
+        super().__init__(level)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print ``record``; a console that cannot print it ends neither the run nor the logging."""
+        if record.name != LOGGER and not record.name.startswith(f"{LOGGER}."):
+            return
+        from rich.text import Text
+
+        try:
+            encoding = self._console.encoding
+            lines = message(record).splitlines() or [""]
+            text = "\n".join(printable(line.expandtabs(), encoding) for line in lines)
+            self._console.print(Text(text, style=_style(record.levelno)), soft_wrap=True)
+        except (Exception, SystemExit):  # noqa: BLE001
+            # logging's own handleError would write a traceback into the bars.
+            return
+
+
+def message(record: logging.LogRecord) -> str:
+    """Return ``record`` as a line: the time, a word where it is worse than news, the text; tracebacks below."""
+    level = record.levelno
+    word = "error: " if level >= logging.ERROR else "warning: " if level >= logging.WARNING else ""
+    if level < logging.INFO:
+        word = f"[{record.name.removeprefix(LOGGER + '.')}] "
+    text = f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {word}{record.getMessage()}"
+    if record.exc_info and record.exc_info[1] is not None:
+        text += "\n" + "".join(traceback.format_exception(record.exc_info[1])).rstrip()
+    return text
+
+
+@contextmanager
+def messages(console: Console, level: int = logging.INFO) -> Iterator[TerminalHandler]:
+    """Print this project's records from ``level`` up on ``console``; the logger is left as it was found."""
+    logger = logging.getLogger(LOGGER)
+    handler = TerminalHandler(console, level)
+    before = logger.level, logger.propagate
+    if not logger.isEnabledFor(level) or logger.level == logging.NOTSET:
+        logger.setLevel(level)
+    # A cfg.py that calls logging.basicConfig would have every line twice.
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+def _style(level: int) -> str:
+    return "red" if level >= logging.ERROR else "yellow" if level >= logging.WARNING else ""

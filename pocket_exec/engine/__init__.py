@@ -1,0 +1,1 @@
+"""The engine: this project's coffea executor, the same on every pool of workers."""

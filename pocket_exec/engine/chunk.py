@@ -1,0 +1,148 @@
+"""What runs on a worker: one attempt at one item, told as plain values, whatever it raised."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import socket
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from pocket_exec.engine.outcome import FaultKind
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why an attempt gave no result."""
+
+    kind: FaultKind
+    passing: bool
+    """Whether it may go away by itself (a time-out, a busy server): worth waiting and trying again."""
+    error: str
+    message: str
+    traceback: str = ""
+    final: bool = False
+    """Whether the pool has made all the attempts that make sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """A Python warning, as it travels from a worker to the user."""
+
+    text: str
+    category: str
+    filename: str
+    line: int
+
+    def again(self) -> None:
+        """Issue it here; Python's own rule shows each only once."""
+        category = getattr(builtins, self.category, UserWarning)
+        warnings.warn_explicit(self.text, category, self.filename, self.line, registry=_shown)
+
+
+_shown: dict[Any, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one attempt; ``value`` is None where there is trouble, or where the item gave nothing."""
+
+    value: Any
+    trouble: Trouble | None
+    seconds: float
+    host: str
+    warned: tuple[Warned, ...] = ()
+
+
+def attempt(function: Callable[[Any], Any], item: object) -> Answer:
+    """Call ``function(item)`` and say what came of it; never raises what the user's code raises."""
+    start = time.perf_counter()
+    host = socket.gethostname()
+    try:
+        value = function(item)
+    except Exception as error:  # the user's code may raise anything, and may raise what cannot be pickled
+        return Answer(None, describe(error), time.perf_counter() - start, host)
+    return Answer(value, None, time.perf_counter() - start, host)
+
+
+def describe(error: Exception) -> Trouble:
+    """Tell the user's own fault from the storage's.
+
+    coffea wraps both in a bare ``Exception``, so what decides is the chain of causes and the frames that it went
+    through: what uproot or pyarrow raised while coffea was opening the file or reading a column is the storage's; what
+    the processor raised is the user's, also where it opens a file of its own.
+    """
+    chain = list(_chain(error))
+    root = chain[-1]
+    modules = [frame.f_globals.get("__name__", "") for cause in chain for frame in _frames(cause)]
+    if not _while_reading(modules):
+        # What Runner itself raises after process() is about the value that process() returned.
+        kind = FaultKind.RESULT if modules[-1:] == ["coffea.processor.executor"] else FaultKind.USER
+        return Trouble(kind, False, type(root).__name__, _message(root), _users_traceback(chain))
+    passing = isinstance(root, OSError) and not _permanent(root)
+    passing = passing or type(root).__module__.startswith("aiohttp")
+    kind = FaultKind.STORAGE if passing else FaultKind.BAD_FILE
+    return Trouble(kind, passing, type(root).__name__, _message(root))
+
+
+_READERS = ("uproot", "fsspec", "fsspec_xrootd", "XRootD", "pyarrow", "s3fs")
+_READ_FOR_US = ("coffea.nanoevents", "coffea.processor", "pocket_exec.engine")
+_BETWEEN = (*_READERS, "awkward", "cachetools", "contextlib")
+
+
+def _while_reading(modules: list[str]) -> bool:
+    """Whether the innermost reading was begun by coffea (opening the file, a column touched), not by the user."""
+    last_reader = max((i for i, module in enumerate(modules) if module.split(".")[0] in _READERS), default=-1)
+    callers = [module for module in modules[: last_reader + 1] if module.split(".")[0] not in _BETWEEN]
+    return bool(callers) and callers[-1].startswith(_READ_FOR_US)
+
+
+def _permanent(error: BaseException) -> bool:
+    """Whether a storage error will still be there in a minute; 3011 is XRootD's kXR_NotFound."""
+    if isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)):
+        return True
+    number = getattr(error, "errno", None)
+    return number in (errno.ENOENT, errno.EACCES) or "[3011]" in str(error) or "not a ROOT file" in str(error)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+
+
+def _frames(error: BaseException) -> Iterator[FrameType]:
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        yield frame
+
+
+def _message(error: BaseException) -> str:
+    return str(error).strip() or type(error).__name__
+
+
+_MACHINERY = ("coffea.processor.executor", "pocket_exec.")
+
+
+def _users_traceback(chain: list[BaseException]) -> str:
+    """The traceback without the frames of coffea's Runner and of this project, which say nothing to the user."""
+    lines: list[str] = []
+    for error in reversed(chain):
+        stack = [
+            (frame, line)
+            for frame, line in traceback.walk_tb(error.__traceback__)
+            if not frame.f_globals.get("__name__", "").startswith(_MACHINERY)
+        ]
+        if stack:
+            lines += ["Traceback (most recent call last):\n"]
+            lines += traceback.format_list(traceback.StackSummary.extract(iter(stack)))
+            lines += traceback.format_exception_only(error)
+            lines += ["\n"]
+    return "".join(lines).rstrip()

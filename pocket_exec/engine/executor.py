@@ -1,0 +1,228 @@
+"""This project's coffea executor: any pool of workers, one order of the sum, faults told apart."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from coffea.processor import accumulate
+from coffea.processor.executor import ExecutorBase
+
+from pocket_exec.engine.dispatch import Dispatch, Replicas, Settled
+from pocket_exec.engine.fold import Fold, merge
+from pocket_exec.engine.outcome import DatasetOutcome, Failure, FaultKind, Listener
+from pocket_exec.engine.plan import Plan, events_in, plan
+from pocket_exec.engine.policy import HOPELESS, Policy
+from pocket_exec.engine.pool import Pool, SerialPool
+from pocket_exec.engine.sums import DatasetSum, failure, failure_of, not_addable
+from pocket_exec.errors import FarmError, PartialResult, ProcessingError
+from pocket_exec.interrupts import interrupts_held
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Report:
+    """What the last call came to; shared by the copies of an executor that coffea makes."""
+
+    datasets: list[DatasetOutcome] = field(default_factory=list)
+    total: Any = None
+    """The sum, as coffea wraps it: ``out`` and ``processed``; None where nothing succeeded."""
+    unsettled: dict[str, Any] = field(default_factory=dict)
+    """The sums so far of the datasets that the run did not come to the end of, wrapped likewise."""
+    stopped: str = ""
+    """Why the run ended before its last chunk; empty where it did not."""
+    interrupt: KeyboardInterrupt | None = None
+
+    def begin(self, datasets: list[DatasetOutcome]) -> None:
+        """Forget the call before this one."""
+        self.datasets, self.total, self.stopped, self.interrupt = datasets, None, "", None
+        self.unsettled = {}
+
+    @property
+    def failures(self) -> list[Failure]:
+        """All chunks without a result, in the order of the fileset."""
+        return [failure for dataset in self.datasets for failure in dataset.failures]
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing but what the user asked to leave out."""
+        return not self.stopped and self.interrupt is None and all(dataset.whole for dataset in self.datasets)
+
+
+@dataclass
+class PocketExecutor(ExecutorBase):  # type: ignore[misc]  # coffea is not typed
+    """A coffea executor whose result does not depend on where and in which order the chunks ran.
+
+    It serves any ``coffea.processor.Runner``. Chunks that fail are left out of the sum and listed in ``report``; the
+    Runner then raises ``PartialResult`` with the sum as its ``partial_output``, or ``ProcessingError`` where nothing
+    succeeded.
+
+    There is no field ``retries``: coffea would retry every error on the worker at once, the user's own bugs among them.
+    """
+
+    pool: Pool = field(default_factory=SerialPool)
+    policy: Policy = field(default_factory=Policy)
+    listener: Listener | None = None
+    replicas: Replicas = field(default_factory=dict)
+    report: Report = field(default_factory=Report)
+
+    def __call__(
+        self, items: Sequence[Any] | set[Any], function: Callable[[Any], Any], accumulator: Any
+    ) -> tuple[Any, BaseException | int]:
+        """Run ``function`` over ``items`` and return the sum with the error, or 0."""
+        ordered = sorted(items, key=str) if isinstance(items, (set, frozenset)) else list(items)
+        if not ordered:
+            return accumulator, 0
+        if isinstance(items, (set, frozenset)):
+            return self._metadata(ordered, function, accumulator), 0
+        _Run(self, plan(ordered)).process(function)
+        report = self.report
+        if report.total is None and report.interrupt is None:
+            raise nothing_succeeded(report)
+        total = report.total if accumulator is None else accumulate([report.total], accumulator)
+        if report.interrupt is not None:
+            return total, report.interrupt
+        return total, 0 if report.whole else partial(report)
+
+    def _metadata(self, items: list[Any], function: Callable[[Any], Any], accumulator: Any) -> Any:
+        """Answer coffea's own call for file metadata, which ignores an error that is returned: so raise it."""
+        for settled in Dispatch(self.pool, self.policy, items, self.replicas).settled(function):
+            trouble = settled.answer.trouble
+            if trouble is None:
+                accumulator = accumulate([settled.answer.value], accumulator)
+            elif not self.policy.skip_bad_files:
+                raise ProcessingError(f"{items[settled.task].filename}: {trouble.error}: {trouble.message}")
+        return accumulator
+
+
+class _Run:
+    """One call of the executor."""
+
+    def __init__(self, executor: PocketExecutor, plan: Plan) -> None:
+        self._plan = plan
+        self._policy = executor.policy
+        self._pool = executor.pool
+        self._replicas = executor.replicas
+        self._listener = executor.listener
+        self._sums = [
+            DatasetSum(node, plan, DatasetOutcome(summary))
+            for node, summary in zip(plan.datasets, plan.summaries(), strict=True)
+        ]
+        self._tree = Fold(len(self._sums), merge)
+        self._told: set[int] = set()
+        self._successes = 0
+        self._users_files: set[str] = set()
+        self._report = executor.report
+        self._report.begin([s.outcome for s in self._sums])
+
+    def process(self, function: Callable[[Any], Any]) -> None:
+        """Run all chunks, or until something ends the run; whatever does, the sums so far are in the report."""
+        if self._listener is not None:
+            self._listener.planned([s.outcome.plan for s in self._sums])
+        dispatch = Dispatch(self._pool, self._policy, self._plan.items, self._replicas)
+        try:
+            with closing(dispatch.settled(function)) as results:
+                for settled in results:
+                    with interrupts_held():
+                        self._take(settled)
+                    self._report.stopped = self._hopeless()
+                    if self._report.stopped:
+                        log.error("stopping: %s", self._report.stopped)
+                        break
+        except KeyboardInterrupt as interrupt:
+            self._report.interrupt = interrupt
+        except FarmError as error:
+            self._report.stopped = str(error)
+        with interrupts_held():
+            self._report.total = self._total()
+
+    def _take(self, settled: Settled) -> None:
+        item = self._plan.items[settled.task]
+        for warning in settled.answer.warned:
+            warning.again()
+        dataset = self._plan.places[settled.task].dataset
+        sums, answer = self._sums[dataset], settled.answer
+        failures: list[Failure] = []
+        if answer.trouble is not None:
+            failures.append(failure_of(item, settled, self._policy))
+        elif answer.value is None:
+            # Runner's own skipbadfiles answers None for a file that it left out.
+            message = "left out by Runner's skipbadfiles"
+            failures.append(failure(item, FaultKind.BAD_FILE, "", message, host=answer.host, skipped=True))
+        else:
+            self._successes += 1
+            if self._listener is not None:
+                self._listener.chunk_done(
+                    item.dataset if hasattr(item, "dataset") else "", events_in(item), answer.seconds
+                )
+        failures += sums.put(settled.task, answer.value, answer.seconds, answer.host)
+        for failed in failures:
+            self._fail(sums, failed)
+        if sums.settled:
+            self._tell(dataset)
+
+    def _fail(self, sums: DatasetSum, failed: Failure) -> None:
+        sums.outcome.failures.append(failed)
+        if failed.kind in (FaultKind.USER, FaultKind.RESULT):
+            self._users_files.add(failed.file)
+        if self._listener is not None:
+            self._listener.chunk_failed(failed)
+
+    def _tell(self, dataset: int) -> None:
+        sums = self._sums[dataset]
+        total = sums.total()
+        sums.outcome.settled = True
+        self._tree.put(dataset, total)
+        self._told.add(dataset)
+        if self._listener is not None:
+            self._listener.dataset_done(sums.outcome, total)
+
+    def _hopeless(self) -> str:
+        failed = sum(1 for f in self._report.failures if not f.skipped)
+        allowed = self._policy.allowed_failures(len(self._plan.items))
+        if not self._successes and len(self._users_files) >= HOPELESS:
+            return f"{len(self._users_files)} files failed by an error in the processor, and no chunk succeeded"
+        if failed > allowed:
+            return f"{failed} chunks failed, more than max-failures ({allowed})"
+        return ""
+
+    def _total(self) -> Any:
+        for index, sums in enumerate(self._sums):
+            if index not in self._told:
+                total = self._report.unsettled[sums.outcome.plan.dataset] = sums.total()
+                self._tree.put(index, total)
+        total = self._tree.total()
+        for block in self._tree.dropped:
+            names = ", ".join(s.outcome.plan.dataset for s in self._sums[block.start : block.stop])
+            self._report.stopped = f"{names}: {not_addable(block.error)}"
+        return total
+
+
+def partial(report: Report) -> PartialResult:
+    """Return the error that says what is missing."""
+    failed = [f for f in report.failures if not f.skipped]
+    missing = sum(d.plan.events - d.events for d in report.datasets)
+    message = f"{len(failed)} chunks failed; {missing} events are not in the result"
+    if report.stopped:
+        message = f"{report.stopped}; {missing} events are not in the result"
+    if failed:
+        message += f". First: {told(failed[0])}"
+    return PartialResult(message, failures=failed)
+
+
+def nothing_succeeded(report: Report) -> Exception:
+    """Return the error of a run without any result."""
+    if not report.failures:
+        return FarmError(report.stopped)
+    first = report.failures[0]
+    message = f"no chunk succeeded ({len(report.failures)} failed). First: {told(first)}"
+    return ProcessingError(message + (f"\n\n{first.traceback}" if first.traceback else ""))
+
+
+def told(failed: Failure) -> str:
+    """Return one failure as one sentence."""
+    return f"{failed.dataset}, {failed.file}, entries {failed.entries}: {failed.error}: {failed.message}"

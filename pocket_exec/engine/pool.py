@@ -1,0 +1,73 @@
+"""Where items run: what the engine asks of a pool of workers, and the pool that is this very process."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pocket_exec.engine.chunk import Answer, attempt
+
+Function = Callable[[Any], Any]
+
+
+class Pool(Protocol):
+    """Workers that take items one by one and answer in any order.
+
+    The engine keeps at most ``slots()`` items in flight and calls everything from one thread.
+    """
+
+    blames_exactly: bool
+    """Whether a lost worker is charged to the item it was running, and to no other."""
+
+    def load(self, function: Function) -> None:
+        """Hand over the function that the next items are for, once per worker rather than once per item."""
+
+    def slots(self) -> int:
+        """Return how many items are worth having in flight now; at least 1."""
+
+    def submit(self, task: int, item: object) -> None:
+        """Start item number ``task``."""
+
+    def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
+        """Return what has been answered: at least one unless ``timeout_s`` is over.
+
+        Raises:
+            FarmError: the workers are gone and will not come back.
+        """
+
+    def cancel(self) -> None:
+        """Forget everything that is in flight."""
+
+
+class SerialPool:
+    """One item after the other, here."""
+
+    blames_exactly = True
+
+    def __init__(self) -> None:
+        self._function: Function | None = None
+        self._queue: deque[tuple[int, object]] = deque()
+
+    def load(self, function: Function) -> None:
+        """Keep ``function``."""
+        self._function = function
+
+    def slots(self) -> int:
+        """Return 1: there is one of us."""
+        return 1
+
+    def submit(self, task: int, item: object) -> None:
+        """Queue the item; it runs when its answer is asked for."""
+        self._queue.append((task, item))
+
+    def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
+        """Run the next item."""
+        if not self._queue or self._function is None:
+            return []
+        task, item = self._queue.popleft()
+        return [(task, attempt(self._function, item))]
+
+    def cancel(self) -> None:
+        """Drop the queue."""
+        self._queue.clear()

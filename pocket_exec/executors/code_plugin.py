@@ -1,0 +1,111 @@
+"""Makes the user's modules, and this project, importable on Dask workers, and takes them away again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+from distributed.diagnostics.plugin import WorkerPlugin
+
+from pocket_exec.errors import ExecutorError
+
+LARGEST_ARCHIVE = 50 * 10**6
+"""Bytes of modules beside cfg.py that are sent to workers; more is data rather than code."""
+
+
+class CodePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is not typed
+    """Puts directories, or an unpacked archive, at the head of a worker's import path.
+
+    It uses nothing but the standard library: it runs on workers that have never heard of this project.
+    """
+
+    idempotent = True
+
+    def __init__(self, paths: Sequence[str], data: bytes, digest: str) -> None:
+        self.name = f"pocket-exec-code-{digest[:12]}"
+        self.paths = list(paths)
+        self.data = data
+        self._added: list[str] = []
+        self._unpacked = ""
+
+    def setup(self, worker: Any) -> None:
+        """Add the paths, with the archive's own among them."""
+        paths = list(self.paths)
+        if self.data:
+            import tempfile
+
+            self._unpacked = tempfile.mkdtemp(prefix=f"{self.name}-", dir=worker.local_directory)
+            with zipfile.ZipFile(io.BytesIO(self.data)) as content:
+                content.extractall(self._unpacked)
+            paths.append(self._unpacked)
+        self._added = [path for path in paths if path not in sys.path]
+        sys.path[:0] = self._added
+
+    def teardown(self, worker: Any) -> None:
+        """Take the paths, the archive and what was imported from them away."""
+        import shutil
+
+        for path in self._added:
+            if path in sys.path:
+                sys.path.remove(path)
+        if self._unpacked:
+            for name, module in list(sys.modules.items()):
+                if str(getattr(module, "__file__", None) or "").startswith(self._unpacked):
+                    del sys.modules[name]
+            shutil.rmtree(self._unpacked, ignore_errors=True)
+
+
+def shared(directories: Sequence[Path]) -> CodePlugin | None:
+    """Return the plugin for workers that see the same files as the client."""
+    if not directories:
+        return None
+    paths = [str(path) for path in directories]
+    return CodePlugin(paths, b"", hashlib.sha256("\0".join(paths).encode()).hexdigest())
+
+
+def archive(directories: Sequence[Path]) -> CodePlugin:
+    """Return the plugin that carries this project and the modules in ``directories``.
+
+    Raises:
+        ExecutorError: the modules are too large to be code.
+    """
+    import pocket_exec
+    from pocket_exec.executors import code_plugin
+
+    # The plugin's own class goes by value: the worker has no module to find it in yet.
+    cloudpickle.register_pickle_by_value(code_plugin)
+    package = Path(pocket_exec.__file__).parent
+    files = [(path, directory) for directory in directories for path in modules_in(directory)]
+    size = sum(path.stat().st_size for path, _ in files)
+    if size > LARGEST_ARCHIVE:
+        raise ExecutorError(
+            f"the modules beside cfg.py are {size / 1e6:.0f} MB; keep data and output in other directories"
+        )
+    data = _zipped([*((path, package.parent) for path in sorted(package.rglob("*.py"))), *files])
+    return CodePlugin([], data, hashlib.sha256(data).hexdigest())
+
+
+def modules_in(directory: Path) -> Iterator[Path]:
+    """Yield the modules and packages that ``import`` finds in ``directory``."""
+    for path in sorted(directory.iterdir()):
+        if path.suffix == ".py" and path.is_file():
+            yield path
+        elif (path / "__init__.py").is_file():
+            yield from (part for part in sorted(path.rglob("*")) if part.is_file() and "__pycache__" not in part.parts)
+
+
+def _zipped(files: Sequence[tuple[Path, Path]]) -> bytes:
+    """Return a zip whose bytes depend on names and contents only."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as content:
+        for path, root in files:
+            entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), (1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            content.writestr(entry, path.read_bytes())
+    return buffer.getvalue()

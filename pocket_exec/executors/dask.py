@@ -1,0 +1,224 @@
+"""Dask executors on this machine and on a scheduler that is already there, and the base of all others."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import tempfile
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster
+from distributed.security import Security
+
+from pocket_exec.errors import ExecutorError, FarmError
+from pocket_exec.executors.code_plugin import CodePlugin, archive, shared
+from pocket_exec.executors.dask_pool import DaskPool
+from pocket_exec.executors.factory import ExecutorFactory
+from pocket_exec.executors.versions import compare_versions
+from pocket_exec.options.model import DaskOptions, SchedulerOptions
+
+log = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
+PORTS_TRIED = 100
+"""Ports after the wanted one that are tried when it is taken."""
+
+
+class DaskExecutorFactory(ExecutorFactory):
+    """A factory whose workers are Dask's: a subclass says in ``connect`` where they come from.
+
+    ``connect`` puts what it acquires on ``self.stack``, which is unwound by ``close``, last thing first, also when
+    ``connect`` itself fails half-way.
+    """
+
+    options_model = DaskOptions
+
+    client: Client | None = None
+    _stack: ExitStack | None = None
+
+    @abstractmethod
+    def connect(self) -> Client:
+        """Start the workers, or find them, and return a client of their scheduler."""
+
+    @property
+    def stack(self) -> ExitStack:
+        """What has been acquired, to be released by ``close``."""
+        if self._stack is None:
+            self._stack = ExitStack()
+        return self._stack
+
+    def setup(self) -> None:
+        """Connect, wait for the first worker, and send the user's modules."""
+        self.client = self.connect()
+        wait_for_workers(self.client, self.options.worker_timeout)
+        self.send_code(self.client)
+        if self.options.performance_report and self.outputdir is not None:
+            self.stack.enter_context(_performance_report(self.outputdir / "dask-report.html"))
+
+    def send_code(self, client: Client) -> None:
+        """Make the user's modules importable on each worker; they share this machine's file system."""
+        self.stack.enter_context(_plugin(client, shared(self.module_dirs)))
+
+    def customize_args(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Run on the workers of the client's scheduler."""
+        return {**args, "pool": DaskPool(self.client, float(self.options.worker_timeout))}
+
+    def close(self) -> None:
+        """Release everything, in the reverse order."""
+        if self._stack is not None:
+            self._stack.close()
+
+
+class LocalDaskExecutorFactory(DaskExecutorFactory):
+    """A Dask cluster on this machine: ``scaleout`` workers, TLS between all parts (login nodes are shared)."""
+
+    name = "dask@local"
+
+    def connect(self) -> Client:
+        """Start scheduler and workers."""
+        options = self.options
+        directory = Path(tempfile.mkdtemp(prefix="pocket-exec-dask-", dir=options.local_directory))
+        self.stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        secure = options.security == "tls"
+        if not secure:
+            log.warning("security: none; anyone on this machine can run code in the workers")
+        log.info("starting %d local workers", options.scaleout)
+        with dask.config.set(worker_config(options)):
+            cluster = LocalCluster(
+                n_workers=options.adaptive_minimum if options.adaptive else options.scaleout,
+                threads_per_worker=options.cores_per_worker,
+                memory_limit=int(options.mem_per_worker),
+                processes=True,
+                host=LOOPBACK,
+                protocol="tls://" if secure else "tcp://",
+                security=Security.temporary() if secure else None,
+                dashboard_address=options.dashboard_address,
+                local_directory=str(directory),
+                scheduler_port=_free_port(options.dask_scheduler_port),
+                death_timeout=int(options.death_timeout),
+                silence_logs=logging.CRITICAL,
+            )
+        self.stack.callback(cluster.close)
+        if options.adaptive:
+            cluster.adapt(minimum=options.adaptive_minimum, maximum=options.scaleout)
+        if options.dashboard_address:
+            log.info("dashboard: %s", cluster.dashboard_link)
+        return self.stack.enter_context(Client(cluster, security=cluster.security))
+
+
+class SchedulerDaskExecutorFactory(DaskExecutorFactory):
+    """A Dask scheduler that somebody else runs: it is used, and never restarted or closed."""
+
+    name = "dask@tcp"
+    options_model = SchedulerOptions
+
+    def connect(self) -> Client:
+        """Connect, and compare the versions on both sides."""
+        address = self.options.sched_url
+        if not address:
+            raise ExecutorError(f"{self.name}: no address; write dask@tls://host:port, or set sched-url")
+        timeout = float(self.options.worker_timeout)
+        try:
+            client = Client(
+                address, security=client_security(address, self.options), timeout=min(timeout, 30.0), set_as_default=False
+            )
+        except (OSError, TimeoutError, ValueError) as error:
+            raise FarmError(f"no Dask scheduler answers at {address}: {error}") from error
+        self.stack.enter_context(client)
+        wait_for_workers(client, timeout)
+        compare_versions(client)
+        return client
+
+    def send_code(self, client: Client) -> None:
+        """Send this project and the user's modules: the workers may see none of this machine's files."""
+        self.stack.enter_context(_plugin(client, archive(self.module_dirs)))
+
+
+def client_security(address: str, options: SchedulerOptions) -> Security | None:
+    """Return the TLS settings for ``address``: those of the options, else Dask's own (``distributed.comm.tls``).
+
+    Raises:
+        ExecutorError: the address needs certificates and there are none.
+    """
+    if not address.startswith("tls://"):
+        log.warning("%s is not encrypted; anyone on the way can run code in your name (use tls://)", address)
+        return None
+    given = {
+        "tls_ca_file": options.tls_ca_file,
+        "tls_client_cert": options.tls_client_cert,
+        "tls_client_key": options.tls_client_key,
+    }
+    security = Security(require_encryption=True, **{name: path for name, path in given.items() if path is not None})
+    if security.tls_ca_file is None or security.tls_client_cert is None:
+        raise ExecutorError(
+            f"{address} needs certificates: set tls-ca-file, tls-client-cert and tls-client-key, "
+            "or Dask's own distributed.comm.tls (DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ...)"
+        )
+    return security
+
+
+def _free_port(wanted: int) -> int:
+    """Return ``wanted``, or the next free port after it; 0 stays 0, which is any."""
+    for port in range(wanted, min(wanted + PORTS_TRIED, 65536)) if wanted else ():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return port
+    return 0
+
+
+def worker_config(options: DaskOptions) -> dict[str, Any]:
+    """Return Dask's own settings that follow from the options."""
+    return {
+        "distributed.scheduler.allowed-failures": options.allowed_failures,
+        "distributed.worker.memory.target": options.memory_target or False,
+        "distributed.worker.memory.spill": options.memory_spill or False,
+        "distributed.worker.memory.pause": options.memory_pause or False,
+        "distributed.worker.memory.terminate": options.memory_terminate or False,
+        "distributed.worker.profile.enabled": options.profiling,
+    }
+
+
+def wait_for_workers(client: Client, timeout_s: float) -> None:
+    """Wait for the first worker.
+
+    Raises:
+        FarmError: none came in time.
+    """
+    try:
+        client.wait_for_workers(1, timeout=float(timeout_s))
+    except TimeoutError as error:
+        address = client.scheduler.address
+        raise FarmError(f"{address}: no worker after {float(timeout_s):.0f} s (worker-timeout)") from error
+
+
+@contextmanager
+def _plugin(client: Client, plugin: CodePlugin | None) -> Iterator[None]:
+    """Keep ``plugin`` on all workers, those that come later too, for the length of the block."""
+    if plugin is None:
+        yield
+        return
+    client.register_plugin(plugin)
+    try:
+        yield
+    finally:
+        if client.status == "running":
+            client.unregister_worker_plugin(plugin.name)
+
+
+@contextmanager
+def _performance_report(path: Path) -> Iterator[None]:
+    from distributed import performance_report
+
+    with performance_report(filename=os.fspath(path)):
+        yield

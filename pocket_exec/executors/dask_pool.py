@@ -1,0 +1,145 @@
+"""The pool of a Dask cluster's workers, whatever started them."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import pickle
+import queue
+import time
+import uuid
+import warnings
+
+import cloudpickle
+from distributed import Client, Future
+from distributed.scheduler import KilledWorker
+
+from pocket_exec.engine.chunk import Answer, Trouble
+from pocket_exec.engine.outcome import FaultKind
+from pocket_exec.engine.pool import Function
+from pocket_exec.engine.remote import Attempt, Packed, lost, unpacked
+from pocket_exec.errors import FarmError
+
+QUEUED_PER_THREAD = 2
+"""Items in flight per worker thread: one at work, one waiting."""
+THREADS_SEEN_EVERY_S = 1.0
+CONNECTION_SEEN_EVERY_S = 5.0
+
+
+class DaskPool:
+    """Items as Dask tasks, a bounded number at a time, so that the scheduler never holds the whole run."""
+
+    # Dask names the task that was running on each worker that died, allowed-failures times over.
+    blames_exactly = True
+
+    def __init__(self, client: Client, patience_s: float) -> None:
+        self._client = client
+        self._patience_s = patience_s
+        self._flying: dict[Future, int] = {}
+        self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._attempt: Future | None = None
+        self._run = ""
+        self._numbers = itertools.count()
+        self._threads = 0
+        self._threads_seen = float("-inf")
+        self._alive_seen = time.monotonic()
+
+    def load(self, function: Function) -> None:
+        """Put the function on the cluster as one result, which each worker fetches once."""
+        data = cloudpickle.dumps(Attempt(Packed(function)))
+        self._run = uuid.uuid4().hex[:8]
+        with warnings.catch_warnings():
+            # distributed warns of large graphs; a large processor has to travel once all the same.
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+            self._attempt = self._client.submit(pickle.loads, data, key=f"processor-{self._run}", pure=False)
+
+    def slots(self) -> int:
+        """Return two items per worker thread, as many as there are now."""
+        if time.monotonic() - self._threads_seen > THREADS_SEEN_EVERY_S:
+            self._threads_seen = time.monotonic()
+            self._threads = sum(self._client.nthreads().values())
+        return QUEUED_PER_THREAD * max(self._threads, 1)
+
+    def submit(self, task: int, item: object) -> None:
+        """Submit one item as one task."""
+        # The scheduler unpickles what it is sent: these are all names that it knows.
+        key = f"chunk-{self._run}-{next(self._numbers)}"
+        future = self._client.submit(operator.call, self._attempt, cloudpickle.dumps(item), key=key, pure=False)
+        self._flying[future] = task
+        future.add_done_callback(self._done.put)
+
+    def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
+        """Return what is finished.
+
+        Raises:
+            FarmError: the scheduler is gone, or there has been no worker for the time that a worker may take.
+        """
+        if not self._flying:
+            return []
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            left = CONNECTION_SEEN_EVERY_S if deadline is None else max(0.0, deadline - time.monotonic())
+            ready = self._ready(min(left, CONNECTION_SEEN_EVERY_S))
+            if ready:
+                return self._answers(ready)
+            if deadline is not None and time.monotonic() >= deadline:
+                return []
+            self._check_alive()
+
+    def cancel(self) -> None:
+        """Cancel all tasks in flight."""
+        futures = list(self._flying)
+        self._flying.clear()
+        if futures and self._client.status == "running":
+            self._client.cancel(futures, force=True)
+
+    def _ready(self, timeout_s: float) -> list[Future]:
+        ready = []
+        try:
+            ready.append(self._done.get(timeout=timeout_s))
+            while True:
+                ready.append(self._done.get_nowait())
+        except queue.Empty:
+            # Those that were cancelled come back too.
+            return [future for future in ready if future in self._flying]
+
+    def _answers(self, ready: list[Future]) -> list[tuple[int, Answer]]:
+        finished = [future for future in ready if future.status == "finished"]
+        values = self._client.gather(finished, errors="skip")
+        if len(values) != len(finished):
+            # A worker died with a result that was ready: which one, gather does not say.
+            values = [next(iter(self._client.gather([future], errors="skip")), None) for future in finished]
+        arrived = dict(zip(finished, values, strict=True))
+        answers = []
+        for future in ready:
+            task = self._flying.pop(future)
+            if future not in arrived:
+                answers.append((task, self._failed(future)))
+            elif arrived[future] is None:
+                answers.append((task, lost("its result was lost with its worker")))
+            else:
+                answers.append((task, unpacked(arrived[future])))
+        return answers
+
+    def _failed(self, future: Future) -> Answer:
+        if future.status != "error":
+            self._check_connection()
+            return lost(f"its task was {future.status}")
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            # allowed-failures workers died of it: trying again would kill more.
+            return lost(f"{error.allowed_failures + 1} workers died while they ran it", final=True)
+        trouble = Trouble(FaultKind.LOST_WORKER, False, type(error).__name__, f"on its way to the worker: {error}")
+        return Answer(None, trouble, 0.0, "")
+
+    def _check_connection(self) -> None:
+        if self._client.status != "running" or getattr(self._client.scheduler_comm, "closed", lambda: False)():
+            raise FarmError("the connection to the Dask scheduler is lost")
+
+    def _check_alive(self) -> None:
+        self._check_connection()
+        now = time.monotonic()
+        if self._client.nthreads():
+            self._alive_seen = now
+        elif now - self._alive_seen > self._patience_s:
+            raise FarmError(f"no worker for {self._patience_s:.0f} s, and none is coming; see worker-timeout")

@@ -1,0 +1,155 @@
+"""The contract of an executor factory, and its life: setup, get, customize_args, close."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pocket_exec.errors import ExecutorError
+from pocket_exec.options.mapping import OptionsMapping
+from pocket_exec.options.model import GeneralOptions
+
+if TYPE_CHECKING:
+    from coffea.processor.executor import ExecutorBase
+
+
+class ExecutorFactory(ABC):
+    """Makes a coffea executor and releases what it stands on.
+
+    Use it as a context manager: ``with factory as executor``. A subclass writes ``setup`` and ``close``, and changes
+    ``get`` and ``customize_args`` where the executor is not this project's own.
+    """
+
+    name: ClassVar[str] = ""
+    """The executor string, such as ``dask@lxplus``."""
+    options_model: ClassVar[type[GeneralOptions]] = GeneralOptions
+    """The options that it understands."""
+    defaults: ClassVar[Path | None] = None
+    """A YAML file with the defaults of a factory that comes from another package."""
+
+    module_dirs: tuple[Path, ...] = ()
+    """Directories whose modules the workers must be able to import; set before ``setup``."""
+
+    _set_up = False
+    _closed = False
+
+    def __init__(self, run_options: Any, outputdir: str | Path | None = None) -> None:
+        self.run_options = OptionsMapping.of(run_options)
+        self.outputdir = Path(outputdir) if outputdir is not None else None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Note that ``setup`` has run, so that a constructor that calls it itself does not make it run twice."""
+        super().__init_subclass__(**kwargs)
+        if "setup" in vars(cls):
+            cls.setup = _noted(cls.setup)  # type: ignore[method-assign]
+
+    @abstractmethod
+    def setup(self) -> None:
+        """Acquire: start the cluster, copy the proxy, open files. Nothing is acquired before this."""
+
+    def get(self) -> type[ExecutorBase] | ExecutorBase:
+        """Return the class of the coffea executor (or an instance); by default this project's own."""
+        from pocket_exec.engine.executor import PocketExecutor
+
+        return PocketExecutor
+
+    def customize_args(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments that the executor class is called with."""
+        return args
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what was acquired; called once, also after a ``setup`` that failed half-way."""
+
+    def __enter__(self) -> ExecutorBase:
+        """Set up and return the executor; what fails here is released here."""
+        try:
+            if not self._set_up:
+                self.setup()
+            return _executor(self)
+        except BaseException:
+            self._close_once()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Release, whatever happened."""
+        self._close_once()
+
+    def _close_once(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self.close()
+
+    @property
+    def options(self) -> Any:
+        """The frozen model of the run options, for code that knows which model it is."""
+        return self.run_options.model
+
+    def with_modules(self, *directories: Path) -> Self:
+        """Name the directories whose modules workers must find; returns the factory."""
+        self.module_dirs = directories
+        return self
+
+
+ExecutorFactoryABC = ExecutorFactory
+
+
+def _noted(setup: Any) -> Any:
+    @functools.wraps(setup)
+    def wrapped(self: ExecutorFactory) -> None:
+        self._set_up = True
+        setup(self)
+
+    return wrapped
+
+
+def _executor(factory: ExecutorFactory) -> ExecutorBase:
+    """Make the executor that ``factory`` describes.
+
+    Raises:
+        ExecutorError: ``get`` or ``customize_args`` does not return what the contract says.
+    """
+    from coffea.processor.executor import ExecutorBase
+
+    from pocket_exec.engine.executor import PocketExecutor
+
+    kind = factory.get()
+    where = f"{type(factory).__name__}.get()"
+    if isinstance(kind, ExecutorBase):
+        return kind
+    if not isinstance(kind, type) or not issubclass(kind, ExecutorBase):
+        raise ExecutorError(
+            f"{where} returned {kind!r}; a class of coffea's executors was expected, such as "
+            "coffea.processor.DaskExecutor, or pocket_exec.engine.executor.PocketExecutor"
+        )
+    options = factory.run_options.model
+    args: dict[str, Any] = {"policy": policy(options)}
+    if not issubclass(kind, PocketExecutor):
+        known = {field.name for field in fields(kind)}
+        theirs = {"retries": options.retries, "treereduction": options.tree_reduction, "status": False}
+        args = {name: value for name, value in theirs.items() if name in known}
+    # The hook was spelt so, and took nothing, in factories written for PocketCoffea.
+    hook = getattr(factory, "customized_args", None)
+    args = {**args, **hook()} if hook is not None else factory.customize_args(args)
+    if not isinstance(args, Mapping):
+        raise ExecutorError(f"{type(factory).__name__}.customize_args() returned {args!r}; a dictionary was expected")
+    try:
+        return kind(**args)
+    except TypeError as error:
+        raise ExecutorError(
+            f"{type(factory).__name__}: {kind.__name__} does not take these arguments: {error}"
+        ) from error
+
+
+def policy(options: GeneralOptions) -> Any:
+    """Return how faults are met, from the options."""
+    from pocket_exec.engine.policy import Policy
+
+    return Policy(retries=options.retries, max_failures=options.max_failures, skip_bad_files=options.skip_bad_files)

@@ -1,0 +1,49 @@
+"""The executors that need nothing but this machine: one process, or a pool of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pocket_exec.engine.pool import SerialPool
+from pocket_exec.executors.factory import ExecutorFactory
+from pocket_exec.executors.processes import ProcessPool
+from pocket_exec.options.model import FuturesOptions, IterativeOptions
+
+
+class IterativeExecutorFactory(ExecutorFactory):
+    """Process one chunk after the other in this process."""
+
+    name = "iterative"
+    options_model = IterativeOptions
+
+    def setup(self) -> None:
+        """Nothing to acquire."""
+
+    def customize_args(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Run in this process."""
+        return {**args, "pool": SerialPool()}
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class FuturesExecutorFactory(ExecutorFactory):
+    """Process chunks in ``scaleout`` processes of this machine."""
+
+    name = "futures"
+    options_model = FuturesOptions
+
+    _pool: ProcessPool | None = None
+
+    def setup(self) -> None:
+        """Make the pool; its processes start with the first chunk."""
+        self._pool = ProcessPool(self.options.scaleout, self.module_dirs)
+
+    def customize_args(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Run in the pool."""
+        return {**args, "pool": self._pool}
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            self._pool.close()

@@ -1,0 +1,115 @@
+"""The pool of processes of the futures executor: one that dies costs its chunk a second attempt, not the run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
+from typing import Any
+
+import loky
+from loky.process_executor import BrokenProcessPool
+
+from pocket_exec.engine.chunk import Answer
+from pocket_exec.engine.pool import Function
+from pocket_exec.engine.remote import Packed, attempt_packed, lost, unpacked
+
+log = logging.getLogger(__name__)
+
+QUEUED_PER_PROCESS = 2
+"""Items in flight per process: one at work, one waiting, so that none idles while an answer travels."""
+ORPHAN_CHECK_S = 2.0
+
+
+class ProcessPool:
+    """Items in processes of this machine; loky starts them afresh, whatever threads and locks this process has."""
+
+    blames_exactly = False
+
+    def __init__(self, processes: int, module_dirs: Sequence[Path] = ()) -> None:
+        self._processes = processes
+        self._paths = [str(path) for path in module_dirs]
+        self._directory = Path(tempfile.mkdtemp(prefix="pocket-exec-"))
+        self._executor: Any = None
+        self._flying: dict[Future[Answer], int] = {}
+        self._packed: tuple[Path, str] | None = None
+
+    def load(self, function: Function) -> None:
+        """Write the function to a private file, which each process reads once."""
+        packed = Packed(function)
+        path = self._directory / packed.digest
+        path.write_bytes(packed.data)
+        self._packed = path, packed.digest
+
+    def slots(self) -> int:
+        """Return two items per process."""
+        return QUEUED_PER_PROCESS * self._processes
+
+    def submit(self, task: int, item: object) -> None:
+        """Start an item, with new processes if the old ones died."""
+        assert self._packed is not None
+        try:
+            future = self._started().submit(attempt_packed, *self._packed, item)
+        except BrokenProcessPool:
+            self._stop()
+            future = self._started().submit(attempt_packed, *self._packed, item)
+        self._flying[future] = task
+
+    def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
+        """Return what is finished."""
+        if not self._flying:
+            return []
+        done, _ = wait(self._flying, timeout=timeout_s, return_when=FIRST_COMPLETED)
+        return [(self._flying.pop(future), self._answer(future)) for future in done]
+
+    def cancel(self) -> None:
+        """Forget what is in flight; items at work end in their own time, or with ``close``."""
+        for future in self._flying:
+            future.cancel()
+        self._flying.clear()
+
+    def close(self) -> None:
+        """End the processes and remove the private directory."""
+        self._stop()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _started(self) -> Any:
+        if self._executor is None:
+            self._executor = loky.ProcessPoolExecutor(
+                self._processes, initializer=_begin, initargs=(os.getpid(), self._paths)
+            )
+        return self._executor
+
+    def _stop(self) -> None:
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=True, kill_workers=True)
+
+    def _answer(self, future: Future[Answer]) -> Answer:
+        try:
+            return unpacked(future.result())
+        except BrokenProcessPool as error:
+            log.warning("a worker process died: %s", str(error).splitlines()[0])
+            self._stop()
+            return lost(f"its process died ({str(error).splitlines()[0]}); out of memory, or a crash in compiled code?")
+
+
+def _begin(parent: int, paths: Sequence[str]) -> None:
+    """Prepare a process: the parent alone answers Ctrl-C, and nobody outlives it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.path[:0] = [path for path in paths if path not in sys.path]
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(ORPHAN_CHECK_S)
+    os._exit(1)

@@ -1,0 +1,128 @@
+"""Finds executors by their string: this project's and those of other packages, from one entry-point group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
+
+from pocket_exec.errors import ExecutorError, did_you_mean
+from pocket_exec.options.defaults import known_sites
+
+if TYPE_CHECKING:
+    from pocket_exec.executors.factory import ExecutorFactory
+
+GROUP = "pocket_exec.executors"
+
+
+@dataclass(frozen=True)
+class ExecutorName:
+    """An executor string, ``<kind>[@<place>]``, in its parts."""
+
+    text: str
+    kind: str
+    place: str
+    """A site, a batch system, a scheduler's URL, or empty."""
+
+    @property
+    def entry(self) -> str:
+        """The name under which a factory is registered: a URL by its protocol."""
+        scheme, colon, _ = self.place.partition("://")
+        return f"{self.kind}@{scheme}" if colon else self.text
+
+    @property
+    def url(self) -> str | None:
+        """The scheduler's address, where the place is one."""
+        return self.place if "://" in self.place else None
+
+
+def parse(text: str) -> ExecutorName:
+    """Split an executor string.
+
+    >>> parse("dask@tls://host:8786").entry
+    'dask@tls'
+    """
+    kind, _, place = text.strip().partition("@")
+    return ExecutorName(text.strip(), kind, place)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered executor that has not been imported yet."""
+
+    name: str
+    target: str
+    source: str
+    """The distribution that brings it, with its version."""
+    point: EntryPoint
+
+
+class Registry:
+    """All registered executors, by name."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._entries: dict[str, list[Entry]] = {}
+        for entry in sorted(entries, key=lambda entry: (entry.name, entry.source, entry.target)):
+            same = self._entries.setdefault(entry.name, [])
+            if all(entry.target != other.target for other in same):
+                same.append(entry)
+
+    @classmethod
+    def installed(cls) -> Registry:
+        """Read the entry points of all installed packages; none is imported."""
+        return cls(
+            Entry(point.name, point.value, f"{point.dist.name} {point.dist.version}" if point.dist else "?", point)
+            for point in entry_points(group=GROUP)
+        )
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        return list(self._entries)
+
+    def entries(self) -> list[Entry]:
+        """Return all entries, sorted by name; a name that two packages claim stands there twice."""
+        return [entry for same in self._entries.values() for entry in same]
+
+    def factory(self, name: ExecutorName) -> type[ExecutorFactory]:
+        """Import the factory class of an executor, and of no other.
+
+        Raises:
+            ExecutorError: there is none of this name, there are two, or it does not import.
+        """
+        same = self._entries.get(name.entry)
+        if same is None:
+            raise ExecutorError(self._unknown(name))
+        if len(same) > 1:
+            both = " and ".join(f"{entry.source} ({entry.target})" for entry in same)
+            raise ExecutorError(f"Two packages bring an executor '{name.entry}': {both}. Uninstall one of them.")
+        return _load(same[0])
+
+    def _unknown(self, name: ExecutorName) -> str:
+        sites = known_sites()
+        if name.text in sites or name.text in {alias for site in sites.values() for alias in site.aliases}:
+            return (
+                f"'{name.text}' has its defaults in this version, but its workers cannot be started yet. "
+                "`dask@tls://host:port` uses a scheduler that is already there; "
+                "--executor-custom-setup takes a factory of your own."
+            )
+        known = {*self._entries, *sites}
+        return f"No executor named '{name.text}'{did_you_mean(name.text, known)} `pocket-exec sites` lists them all."
+
+
+def _load(entry: Entry) -> type[ExecutorFactory]:
+    from pocket_exec.executors.factory import ExecutorFactory
+
+    try:
+        loaded = entry.point.load()
+    except Exception as error:  # another package's module may raise anything
+        raise ExecutorError(
+            f"executor '{entry.name}' of {entry.source} ({entry.target}) cannot be imported: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(loaded, type) or not issubclass(loaded, ExecutorFactory):
+        raise ExecutorError(
+            f"executor '{entry.name}' of {entry.source}: {entry.target} is {loaded!r}, "
+            "not a class derived from pocket_exec.executors.ExecutorFactory"
+        )
+    return loaded

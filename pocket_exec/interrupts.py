@@ -1,0 +1,67 @@
+"""Turns SIGINT, SIGTERM and SIGHUP into one exception, outside the moments that must not be cut in two."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from pocket_exec.errors import Interrupted
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _State:
+    """The main thread's state; only a signal handler and the code that it interrupts touch it."""
+
+    held = 0
+    pending: signal.Signals | None = None
+    seen = 0
+
+
+@contextmanager
+def interrupts_raised() -> Iterator[None]:
+    """Raise ``Interrupted`` at the first of the signals; a second one is answered, a third one ends the process.
+
+    For the command line only: the Python API installs no handler.
+    """
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    _State.held, _State.pending, _State.seen = 0, None, 0
+    for number in SIGNALS:
+        # What nohup has set to be ignored stays ignored.
+        if before[number] is not signal.SIG_IGN:
+            signal.signal(number, _handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Let a signal wait until the block is over."""
+    _State.held += 1
+    try:
+        yield
+    finally:
+        _State.held -= 1
+    if not _State.held and _State.pending is not None:
+        number, _State.pending = _State.pending, None
+        raise Interrupted(number)
+
+
+def _handle(number: int, frame: FrameType | None) -> Any:
+    _State.seen += 1
+    if _State.seen == 1 and _State.held:
+        _State.pending = signal.Signals(number)
+    elif _State.seen == 1:
+        raise Interrupted(number)
+    elif _State.seen == 2:
+        print("saving what is there; once more to give it up", file=sys.stderr)
+    else:
+        os._exit(128 + number)

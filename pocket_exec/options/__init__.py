@@ -1,0 +1,1 @@
+"""Run options: models, layers, origins."""

@@ -1,0 +1,180 @@
+"""What the user asked for, untouched, and what it comes to: executor, options, fileset, factory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pocket_exec.analysis.cfg import Analysis
+from pocket_exec.analysis.fileset import Fileset, Selection, select
+from pocket_exec.errors import ExecutorError, OptionsError
+from pocket_exec.executors.registry import ExecutorName, Registry, parse
+from pocket_exec.options.defaults import defaults_layers, known_sites, model_for
+from pocket_exec.options.model import GeneralOptions
+from pocket_exec.options.resolve import Resolved, resolve
+from pocket_exec.options.source import Document, FlagValue, Layer, from_flags, from_mapping, read_layer, read_run_options
+from pocket_exec.runs.outputs import Unit, Wanted, units
+
+if TYPE_CHECKING:
+    from pocket_exec.executors.custom import CustomModule
+    from pocket_exec.executors.factory import ExecutorFactory
+
+ITERATIVE = "iterative"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run as it was asked for."""
+
+    executor: str | None = None
+    run_options: Sequence[Path | Mapping[str, Any]] = ()
+    """Files (YAML or .py) and mappings, in the order in which they were given."""
+    flags: Sequence[FlagValue] = ()
+    custom_setup: Path | None = None
+    test: bool = False
+    """One file of each dataset and, where nothing else is said, the iterative executor."""
+    selection: Selection = field(default_factory=Selection)
+    wanted: Wanted = Wanted.BOTH
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request with everything decided and nothing acquired."""
+
+    analysis: Analysis
+    request: Request
+    executor: ExecutorName
+    resolved: Resolved[GeneralOptions]
+    fileset: Fileset
+    units: Sequence[Unit]
+    make_factory: Callable[[Path | None], ExecutorFactory]
+
+    @property
+    def options(self) -> GeneralOptions:
+        """The resolved options."""
+        return self.resolved.options
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The executor of a request: its name, the model of its options, and where its factory comes from."""
+
+    name: ExecutorName
+    model: type[GeneralOptions]
+    defaults: Sequence[Layer]
+    known: Sequence[str]
+    custom: CustomModule | None = None
+    factory: type[ExecutorFactory] | None = None
+
+
+def choose(request: Request, registry: Registry, in_cfg: str | None = None) -> Choice:
+    """Find the executor: the flag, else iterative for a test, else that of cfg.py, else iterative.
+
+    Raises:
+        ExecutorError: there is none of this name, or the custom module cannot be used.
+    """
+    name = parse(request.executor or (ITERATIVE if request.test else in_cfg) or ITERATIVE)
+    known = sorted({*registry.names(), *known_sites()})
+    if request.custom_setup is not None:
+        from pocket_exec.executors.custom import load_custom
+
+        module = load_custom(request.custom_setup)
+        base = _base_of_custom(name, known)
+        model = module.options_model or model_for(base)
+        return Choice(name, model, defaults_layers(base), [*known, name.text], custom=module)
+    factory = registry.factory(name)
+    if name.kind == "dask" and name.entry in ("dask@tcp", "dask@tls") and not name.place.partition("://")[2]:
+        raise ExecutorError(f"'{name.text}' has no address; write {name.entry}://host:port")
+    layers = list(defaults_layers(name.text))
+    if factory.defaults is not None:
+        layers.append(read_layer(factory.defaults))
+    return Choice(name, factory.options_model, layers, known, factory=factory)
+
+
+def _base_of_custom(name: ExecutorName, known: Sequence[str]) -> str:
+    """The executor whose defaults a custom module starts from: the one of its string, else of its kind."""
+    if name.text in known or name.url:
+        return name.text
+    if name.kind in known:
+        return name.kind
+    raise ExecutorError(f"'{name.text}': a custom executor is called iterative, futures, dask, or dask@ANYTHING")
+
+
+def resolved_options(request: Request, choice: Choice, in_cfg: Mapping[str, Any] | None, cfg: str) -> Resolved[Any]:
+    """Stack all layers of a request.
+
+    Raises:
+        OptionsError: all faults of all layers.
+    """
+    user: list[Document | Layer] = []
+    faults: list[Any] = []
+
+    def read(reader: Callable[[], Document | Layer]) -> None:
+        try:
+            user.append(reader())
+        except OptionsError as error:
+            faults.extend(error.faults)
+
+    if in_cfg:
+        read(lambda: from_mapping(in_cfg, f"run_options in {cfg}"))
+    for number, given in enumerate(request.run_options):
+        if isinstance(given, Mapping):
+            read(lambda given=given: from_mapping(given, f"run_options {number + 1}"))  # type: ignore[misc]
+        else:
+            read(lambda given=given: read_run_options(Path(given)))  # type: ignore[misc]
+    if request.test:
+        user.append(Layer("--test", {"limit-files": 1}, {"limit-files": "--test"}))
+    read(lambda: from_flags(request.flags))
+    if faults:
+        raise OptionsError(faults)
+    return resolve(
+        choice.name.text,
+        choice.model,
+        choice.defaults,
+        user,
+        known_executors=choice.known,
+        custom_module=choice.custom is not None and choice.custom.options_model is None,
+        lenient_flags=request.test and request.executor is None,
+    )
+
+
+def prepare(request: Request, analysis: Analysis, registry: Registry) -> Prepared:
+    """Decide everything that can be decided before something is acquired.
+
+    Raises:
+        OptionsError, ExecutorError, CfgError, OutputDirectoryError: what is wrong, all of it at once where it can be.
+    """
+    choice = choose(request, registry, analysis.executor)
+    cfg = analysis.cfg.name if analysis.cfg else "the call"
+    resolved = resolved_options(request, choice, analysis.run_options, cfg)
+    options = resolved.options
+    selection = replace(request.selection, limit_files=options.limit_files)
+    fileset = select(analysis.fileset, selection)
+
+    return Prepared(
+        analysis,
+        request,
+        choice.name,
+        resolved,
+        fileset,
+        units(fileset, request.wanted, options.group_samples),
+        lambda outputdir: make_factory(choice, resolved, outputdir).with_modules(analysis.directory),
+    )
+
+
+def make_factory(choice: Choice, resolved: Resolved[Any], outputdir: Path | None) -> ExecutorFactory:
+    """Make the factory of the chosen executor; nothing is acquired yet, save by a custom module that does so itself.
+
+    Raises:
+        ExecutorError: a custom module raises, or returns something else.
+    """
+    from pocket_exec.options.mapping import OptionsMapping
+
+    given = OptionsMapping(resolved.options, resolved.custom)
+    if choice.custom is not None:
+        return choice.custom.factory(choice.name.kind, given, outputdir)
+    assert choice.factory is not None
+    return choice.factory(given, outputdir)

@@ -1,0 +1,78 @@
+"""Computes the content key of a run: everything that decides the numbers in its results."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pocket_exec.analysis.cfg import Analysis
+from pocket_exec.analysis.fileset import Fileset
+from pocket_exec.engine.fingerprint import canonical_digest, depends_on_digest, processor_key
+from pocket_exec.options.model import GeneralOptions
+from pocket_exec.runs.key import ContentKey
+
+DECIDING_LIBRARIES = ("coffea", "awkward")
+
+
+def content_key(
+    analysis: Analysis, fileset: Fileset, items: Sequence[Any], options: GeneralOptions, engine: str
+) -> tuple[ContentKey, str]:
+    """Return the key and a caveat (empty as a rule) about what of the processor has no canonical form.
+
+    Raises:
+        CfgError: a file that ``depends-on`` names is missing.
+    """
+    processor = processor_key(analysis.processor, [analysis.directory])
+    key = ContentKey(
+        processor_code=dict(processor.modules) or {"processor": processor.code},
+        processor_state=dict(processor.state),
+        depends_on=depends_on_digest([Path(path) for path in options.depends_on or ()]),
+        options={
+            "chunksize": str(options.chunksize),
+            "align-clusters": str(options.align_clusters),
+            "format": options.format,
+            "limit-files": str(options.limit_files),
+            "limit-chunks": str(options.limit_chunks),
+            "schema": f"{analysis.schema.__module__}.{analysis.schema.__qualname__}",
+            "skip-bad-files": str(options.skip_bad_files),
+            "engine": engine,
+        },
+        versions={**{name: _version(name) for name in DECIDING_LIBRARIES}, **processor.libraries},
+        datasets=_datasets(fileset, items),
+    )
+    return key, processor.caveat
+
+
+def _datasets(fileset: Fileset, items: Sequence[Any]) -> Mapping[str, Any]:
+    of: dict[str, list[Any]] = {dataset.name: [] for dataset in fileset}
+    for item in items:
+        of[item.dataset].append(item)
+    return {
+        dataset.name: {
+            "files": _digest([*_files(of[dataset.name]), *((file.name, file.treename) for file in dataset.files)]),
+            "chunks": _digest((item.entrystart, item.entrystop) for item in of[dataset.name]),
+            "metadata": canonical_digest(dict(dataset.metadata)),
+        }
+        for dataset in fileset
+    }
+
+
+def _files(items: Sequence[Any]) -> Iterable[tuple[str, ...]]:
+    return dict.fromkeys((item.filename, item.treename, bytes(item.fileuuid).hex()) for item in items)
+
+
+def _digest(parts: Iterable[Any]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(repr(part).encode() + b"\0")
+    return digest.hexdigest()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"

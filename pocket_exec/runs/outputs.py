@@ -1,0 +1,178 @@
+"""Which result files a run makes, and the writer that makes each as soon as its datasets are done."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pocket_exec.analysis.fileset import Fileset
+from pocket_exec.engine.fold import fold
+from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure
+from pocket_exec.errors import CfgError, PocketExecError
+from pocket_exec.runs.directory import OutputDirectory
+from pocket_exec.runs.names import ALL, check_names
+from pocket_exec.runs.results import SavedResult, save_result
+
+log = logging.getLogger(__name__)
+
+
+class Wanted(StrEnum):
+    """Which result files are made."""
+
+    BOTH = "both"
+    ALL = "all"
+    """One for all datasets (``--full``)."""
+    SEPARATE = "separate"
+    """One for each dataset or group (``--process-separately``)."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One result file: its name and the datasets in it, in the order of the fileset."""
+
+    name: str
+    datasets: tuple[str, ...]
+
+
+def units(fileset: Fileset, wanted: Wanted, groups: Mapping[str, Sequence[str]] | None) -> list[Unit]:
+    """Return the result files of a run; ``groups`` are those of ``group-samples``: name to ``metadata.sample`` values.
+
+    Raises:
+        CfgError: a group names a sample that no dataset has.
+        OutputDirectoryError: two names collide.
+    """
+    separate = [] if wanted is Wanted.ALL else list(_separate(fileset, groups or {}))
+    check_names([unit.name for unit in separate])
+    everything = Unit(ALL, tuple(dataset.name for dataset in fileset))
+    return separate if wanted is Wanted.SEPARATE else [*separate, everything]
+
+
+def _separate(fileset: Fileset, groups: Mapping[str, Sequence[str]]) -> Iterable[Unit]:
+    group_of = {sample: group for group, samples in groups.items() for sample in samples}
+    samples = {dataset.name: str(dataset.metadata.get("sample", "")) for dataset in fileset}
+    if unknown := sorted(set(group_of) - set(samples.values())):
+        raise CfgError(f"group-samples: no dataset has metadata.sample {', '.join(map(repr, unknown))}")
+    members: dict[str, list[str]] = {}
+    for name, sample in samples.items():
+        members.setdefault(group_of.get(sample, name), []).append(name)
+    return [Unit(name, tuple(datasets)) for name, datasets in members.items()]
+
+
+class ResultWriter:
+    """Listens to a run and writes each result once all its datasets are done; ``finish`` writes what is left."""
+
+    def __init__(self, out: OutputDirectory | None, units: Sequence[Unit], processor: Any) -> None:
+        self._out = out
+        self._units = list(units)
+        self._processor = processor
+        self._sums: dict[str, Any] = {}
+        self._outcomes: dict[str, DatasetOutcome] = {}
+        self.saved: list[SavedResult] = []
+        self.faults: list[str] = []
+        """Why a result that has all its chunks is partial, or not saved, all the same."""
+
+    def planned(self, plans: Sequence[DatasetPlan]) -> None:
+        """Nothing to write yet."""
+
+    def chunk_done(self, dataset: str, events: int, seconds: float) -> None:
+        """Nothing to write yet."""
+
+    def chunk_failed(self, failure: Failure) -> None:
+        """Nothing to write yet."""
+
+    def dataset_done(self, outcome: DatasetOutcome, total: Any) -> None:
+        """Keep the sum, and write the results that it completes."""
+        self._outcomes[outcome.plan.dataset] = outcome
+        self._sums[outcome.plan.dataset] = total["out"] if total is not None else None
+        for unit in list(self._units):
+            # 'all' is written last, from the sum that the caller gets too.
+            if unit.name != ALL and all(name in self._outcomes for name in unit.datasets):
+                self._write(unit, self._sum(unit))
+
+    def finish(self, outcomes: Iterable[DatasetOutcome], sums: Mapping[str, Any], total: Any) -> Any:
+        """Write all results that are not written yet, partial where something is missing; return the output of all.
+
+        Args:
+            outcomes: of every dataset.
+            sums: of the datasets that were not done, as far as they came.
+            total: the sum of all, None where nothing succeeded.
+        """
+        for outcome in outcomes:
+            self._outcomes.setdefault(outcome.plan.dataset, outcome)
+        for name, part in sums.items():
+            self._sums.setdefault(name, part)
+        for unit in [unit for unit in self._units if unit.name != ALL]:
+            self._write(unit, self._sum(unit))
+        output = None if total is None else self._postprocessed("all datasets", total)
+        for unit in list(self._units):
+            self._save(unit, *(output or (None, True)))
+        return None if output is None else output[0]
+
+    def _sum(self, unit: Unit) -> Any:
+        return fold([self._sums.get(name) for name in unit.datasets])
+
+    def _write(self, unit: Unit, total: Any) -> None:
+        if total is None:
+            self._units.remove(unit)
+        else:
+            self._save(unit, *self._postprocessed(unit.name, total))
+
+    def _save(self, unit: Unit, output: Any, partial: bool) -> None:
+        self._units.remove(unit)
+        if self._out is None or output is None:
+            return
+        whole = all(self._outcomes[name].whole for name in unit.datasets if name in self._outcomes)
+        whole = whole and all(name in self._outcomes for name in unit.datasets)
+        try:
+            saved = save_result(self._out, unit.name, output, partial=partial or not whole, datasets=unit.datasets)
+        except PocketExecError as error:
+            # The other results are not lost with this one.
+            self.faults.append(str(error))
+            log.error("%s", error)
+            return
+        self.saved.append(saved)
+        log.info("wrote %s", saved.path)
+
+    def _postprocessed(self, name: str, total: Any) -> tuple[Any, bool]:
+        """Return the processor's postprocess of a copy of the sum; the sum itself, as partial, where it raises."""
+        if not callable(getattr(self._processor, "postprocess", None)):
+            return total, False
+        try:
+            output = copy.deepcopy(total)
+            changed = copy.deepcopy(self._processor).postprocess(output)
+        except Exception as error:  # the user's code may raise anything
+            self.faults.append(f"postprocess of {name} failed: {type(error).__name__}: {error}")
+            log.exception("postprocess of %s failed; the sum is saved as it was before", name)
+            return total, True
+        return (output if changed is None else changed), False
+
+
+class Listeners:
+    """Passes on to several listeners what one is told."""
+
+    def __init__(self, *listeners: Any) -> None:
+        self._listeners = [listener for listener in listeners if listener is not None]
+
+    def planned(self, plans: Sequence[DatasetPlan]) -> None:
+        """Pass on."""
+        for listener in self._listeners:
+            listener.planned(plans)
+
+    def chunk_done(self, dataset: str, events: int, seconds: float) -> None:
+        """Pass on."""
+        for listener in self._listeners:
+            listener.chunk_done(dataset, events, seconds)
+
+    def chunk_failed(self, failure: Failure) -> None:
+        """Pass on."""
+        for listener in self._listeners:
+            listener.chunk_failed(failure)
+
+    def dataset_done(self, outcome: DatasetOutcome, total: Any) -> None:
+        """Pass on."""
+        for listener in self._listeners:
+            listener.dataset_done(outcome, total)

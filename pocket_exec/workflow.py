@@ -1,0 +1,271 @@
+"""One run, from the prepared request to the results in the output directory."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from pocket_exec.analysis.fileset import Fileset
+from pocket_exec.analysis.pickling import check_processor
+from pocket_exec.engine.chunks import Cut, from_cache, needed, read_metadata, work_items
+from pocket_exec.engine.executor import PocketExecutor, Report, nothing_succeeded
+from pocket_exec.engine.metadata import FileInfo, ReadMetadata
+from pocket_exec.engine.metadata_cache import Key, MetadataCache, default_path
+from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure, Listener
+from pocket_exec.engine.policy import Policy
+from pocket_exec.engine.pool import Pool, SerialPool
+from pocket_exec.errors import Interrupted, PocketExecError, ProcessingError
+from pocket_exec.executors.factory import policy as policy_of
+from pocket_exec.executors.proxy import proxy_named
+from pocket_exec.foreign import process_with
+from pocket_exec.options.quantities import TimeOfDay
+from pocket_exec.request import Prepared
+from pocket_exec.runs.content import content_key
+from pocket_exec.runs.course import Course, RunResult
+from pocket_exec.runs.decide import AlreadyDone, Decision, Refuse, decide, refusal
+from pocket_exec.runs.directory import OutputDirectory
+from pocket_exec.runs.key import ContentKey
+from pocket_exec.runs.outputs import Listeners, ResultWriter
+from pocket_exec.runs.record import RunRecord
+from pocket_exec.runs.record_file import read_record
+from pocket_exec.runs.results import ExistingResult, SavedResult, existing_results
+
+log = logging.getLogger(__name__)
+
+
+class Viewer(Listener, Protocol):
+    """A listener that is told, besides, what happens before the first chunk."""
+
+    def stage(self, text: str, done: int | None = None, total: int | None = None) -> None:
+        """Say what the run is busy with."""
+
+
+def conduct(prepared: Prepared, out: OutputDirectory | None, viewer: Viewer | None, course: Course) -> RunResult:
+    """Run ``prepared``, write its results into ``out`` and return them.
+
+    Raises:
+        OutputDirectoryError: the directory holds another result.
+        FarmError, ExecutorError: the executor cannot be set up.
+        ProcessingError: nothing succeeded.
+    """
+    check_processor(prepared.analysis.processor)
+    if prepared.options.starting_time is not None:
+        _wait_until(prepared.options.starting_time, viewer)
+    run = _Run(prepared, out, viewer, course)
+    try:
+        return run.conduct()
+    finally:
+        course.result.seconds = time.monotonic() - course.clock
+
+
+class _Run:
+    def __init__(self, prepared: Prepared, out: OutputDirectory | None, viewer: Viewer | None, course: Course) -> None:
+        options = prepared.options
+        self._prepared = prepared
+        self._out = out
+        self._viewer = viewer
+        self._course = course
+        self._policy: Policy = policy_of(options)
+        self._cut = Cut(options.chunksize, options.align_clusters, options.limit_chunks)
+        self._cache = MetadataCache.load(default_path())
+        self._fileset: Fileset = prepared.fileset
+        self._units = list(prepared.units)
+
+    def conduct(self) -> RunResult:
+        files = needed(self._fileset, self._cut)
+        infos = from_cache(list(files), self._cache, self._cut)
+        missing = {key: file for key, file in files.items() if key not in infos}
+        if not missing and self._settled(infos):
+            return self._course.result
+        with ExitStack() as stack:
+            stack.enter_context(proxy_named(self._prepared.options))
+            executor = stack.enter_context(self._prepared.make_factory(self._out.path if self._out else None))
+            ours = isinstance(executor, PocketExecutor)
+            if not ours:
+                self._course.engine = type(executor).__name__
+            unreadable: list[Failure] = []
+            if missing:
+                read, unreadable = self._metadata(missing, executor.pool if ours else SerialPool())
+                infos.update(read)
+            if (missing or not ours) and self._settled(infos):
+                return self._course.result
+            items = work_items(self._fileset, infos, self._cut)
+            return self._process(executor, items, unreadable)
+
+    def _metadata(
+        self, missing: Mapping[Key, Any], pool: Pool
+    ) -> tuple[dict[Key, FileInfo], list[Failure]]:
+        options = self._prepared.options
+        read = ReadMetadata(options.format, options.xrootd_timeout, options.align_clusters, options.uproot_options)
+
+        def told(done: int, total: int) -> None:
+            if self._viewer is not None:
+                self._viewer.stage("reading the metadata of files", done, total)
+
+        found, failures = read_metadata(missing, read, pool, self._policy, told)
+        self._cache.keep(found)
+        self._cache.save()
+        return found, failures
+
+    def _settled(self, infos: Mapping[Key, FileInfo]) -> bool:
+        """Whether all results are there already; datasets whose results are, and are needed for no other, are left out.
+
+        Raises:
+            OutputDirectoryError: a result of other content would be overwritten.
+        """
+        if self._out is None:
+            return False
+        items = work_items(self._fileset, infos, self._cut)
+        key, caveat = content_key(
+            self._prepared.analysis, self._fileset, items, self._prepared.options, self._course.engine
+        )
+        if caveat:
+            log.warning("%s", caveat)
+        self._course.key = key
+        decision = self._decision(self._out, key)
+        match decision:
+            case AlreadyDone(files):
+                self._course.result.already_done = files
+                self._course.result.outputdir = self._out.path
+                return True
+            case Refuse():
+                if not self._prepared.request.force:
+                    raise refusal(self._out.path, decision)
+                return False
+            case _:
+                for reason in decision.reasons:
+                    log.info("%s", reason)
+                self._leave_out(decision.done)
+                return False
+
+    def _decision(self, out: OutputDirectory, key: ContentKey) -> Decision:
+        course = self._course
+        previous = read_record(out.record_path)
+        course.previous = previous.record
+        if previous.record is None and out.record_path.exists():
+            log.warning("%s", previous.reason)
+        sizes = {row.file: row.bytes for row in course.previous.outputs} if course.previous else {}
+        course.existing = existing_results(out.path, sizes)
+        members = {unit.name: unit.datasets for unit in self._units}
+        return decide(course.previous, course.existing, key, [unit.name for unit in self._units], members)
+
+    def _leave_out(self, done: Sequence[str]) -> None:
+        from pocket_exec.runs.names import result_name
+
+        left = [unit for unit in self._units if result_name(unit.name) not in done]
+        used = {name for unit in left for name in unit.datasets}
+        self._units = left
+        self._fileset = tuple(dataset for dataset in self._fileset if dataset.name in used)
+
+    def _process(self, executor: Any, items: list[Any], unreadable: list[Failure]) -> RunResult:
+        from coffea.processor import ProcessorABC, Runner
+
+        analysis, options = self._prepared.analysis, self._prepared.options
+        result = self._course.result
+        items = [item for item in items if item.dataset in {dataset.name for dataset in self._fileset}]
+        writer = ResultWriter(self._out, self._units, analysis.processor)
+        listener = Listeners(writer, self._viewer)
+        # postprocess is ours to call, on copies: Runner would call it on the sum itself, and lose the sum if it raises.
+        work = analysis.processor.process if isinstance(analysis.processor, ProcessorABC) else analysis.processor
+        replicas = {f.name: (f.name, *f.replicas) for d in self._fileset for f in d.files if f.replicas}
+
+        def runner(with_executor: Any) -> Any:
+            return Runner(
+                executor=with_executor,
+                schema=analysis.schema,
+                chunksize=options.chunksize,
+                xrootdtimeout=options.xrootd_timeout,
+                format=options.format,
+                metadata_cache={},
+            )
+
+        arguments = {} if options.format == "parquet" else {"uproot_options": dict(options.uproot_options or {})}
+        if isinstance(executor, PocketExecutor):
+            executor = replace(
+                executor, listener=_Seeded(listener, unreadable), replicas=replicas, status=False, report=Report()
+            )
+            report = executor.report
+            if items:
+                try:
+                    runner(executor).run(items, work, **arguments)
+                except (PocketExecError, KeyboardInterrupt) as error:
+                    # All of it is in the report; what is not is a fault that came before the first chunk.
+                    if not report.datasets:
+                        raise error
+        else:
+            report = process_with(runner(executor), items, work, arguments, listener)
+        result.datasets = _all_datasets(self._fileset, report, unreadable)
+        result.failures = [failure for outcome in result.datasets for failure in outcome.failures]
+        result.stopped, result.interrupt = report.stopped, report.interrupt
+        sums = {name: wrapped["out"] for name, wrapped in report.unsettled.items() if wrapped is not None}
+        total = report.total["out"] if report.total is not None else None
+        with _last_words(self._viewer):
+            result.output = writer.finish(result.datasets, sums, total)
+        result.saved, result.faults = writer.saved, writer.faults
+        result.outputdir = self._out.path if self._out else None
+        if total is None and result.interrupt is None and not result.whole:
+            report.datasets = list(result.datasets)
+            raise nothing_succeeded(report)
+        if result.output is None and result.faults and not result.saved:
+            raise ProcessingError("\n".join(result.faults))
+        return result
+
+
+class _Seeded(Listeners):
+    """Adds the files that could not be opened to their datasets, before the datasets' chunks are counted."""
+
+    def __init__(self, listener: Any, unreadable: Sequence[Failure]) -> None:
+        super().__init__(listener)
+        self._unreadable = unreadable
+
+    def planned(self, plans: Sequence[DatasetPlan]) -> None:
+        """Pass on, with the failures that are known already."""
+        super().planned(plans)
+        for failure in self._unreadable:
+            self.chunk_failed(failure)
+
+    def dataset_done(self, outcome: DatasetOutcome, total: Any) -> None:
+        """Pass on, with the dataset's unreadable files among its failures."""
+        outcome.failures += [f for f in self._unreadable if f.dataset == outcome.plan.dataset]
+        super().dataset_done(outcome, total)
+
+
+def _all_datasets(fileset: Fileset, report: Report, unreadable: Sequence[Failure]) -> list[DatasetOutcome]:
+    """Return the outcomes in the order of the fileset, with those of which no file could be opened."""
+    known = {outcome.plan.dataset: outcome for outcome in report.datasets}
+    outcomes = []
+    for dataset in fileset:
+        failures = [failure for failure in unreadable if failure.dataset == dataset.name]
+        outcome = known.get(dataset.name)
+        if outcome is None:
+            plan = DatasetPlan(dataset.name, len(dataset.files), 0, 0)
+            outcome = DatasetOutcome(plan, failures=failures, settled=True)
+        elif not outcome.settled:
+            outcome.failures += failures
+        outcomes.append(outcome)
+    return outcomes
+
+
+@contextmanager
+def _last_words(viewer: Viewer | None) -> Iterator[None]:
+    if viewer is not None:
+        viewer.stage("writing results")
+    yield
+
+
+def _wait_until(moment: TimeOfDay, viewer: Viewer | None) -> None:
+    """Sleep until the next time that this machine's clock shows ``moment``."""
+    now = datetime.now().astimezone()
+    start = now.replace(hour=moment.hour, minute=moment.minute, second=moment.second, microsecond=0)
+    if start <= now:
+        start += timedelta(days=1)
+    log.info("starting at %s (starting-time)", start.strftime("%Y-%m-%d %H:%M:%S"))
+    if viewer is not None:
+        viewer.stage(f"waiting until {start:%H:%M:%S}")
+    time.sleep((start - now).total_seconds())

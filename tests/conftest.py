@@ -1,0 +1,155 @@
+"""Fixtures that all tests share, and the check that a session leaves neither process nor file behind."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import hypothesis
+import psutil
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CI = os.environ.get("CI") == "true"
+NANOAOD = "POCKET_EXEC_NANOAOD"
+SESSION = "POCKET_EXEC_TEST_SESSION"
+FARM = ROOT / ".cache" / "farm"
+"""Where `make farm` says that it has built one."""
+
+# An empty directory that Dask keeps for the next cluster.
+_MAY_STAY = {"dask-scratch-space"}
+
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if CI else "here")
+
+
+@pytest.fixture(params=["plain", "a b", "a'; echo x", 'q"=0"', "$(id)", "%h"])
+def hostile(request: pytest.FixtureRequest) -> str:
+    """A user's word as it may come: one fixture for every script, path, name and option."""
+    word: str = request.param
+    return word
+
+
+@pytest.fixture(scope="session")
+def nanoaod_dir() -> Path:
+    """The directory of real NanoAOD files."""
+    said = os.environ.get(NANOAOD, "")
+    directory = Path(said)
+    if said and list(directory.glob("*.root")):
+        return directory
+    missing = f"needs real NanoAOD files: set {NANOAOD} to a directory of .root files"
+    missing += f" (there is none in {said!r})" if said else ""
+    if CI and said:
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def zmumu_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    """Small files of the example's generator, as NanoAOD has them: the files of each dataset, about 4000 events in all."""
+    with _importable(ROOT / "examples" / "zmumu"):
+        generate = importlib.import_module("generate").generate
+    files: dict[str, list[Path]] = generate(
+        tmp_path_factory.mktemp("zmumu"), events=3000, files=6, luminosity_pb=1.0, seed=1
+    )
+    return files
+
+
+@contextmanager
+def _importable(directory: Path) -> Iterator[None]:
+    """Let the modules in ``directory`` be imported, and forget them: their names are short and others may have them."""
+    sys.path.insert(0, str(directory))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(directory))
+        for name in [path.stem for path in directory.glob("*.py")]:
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the user's cache of file metadata out of the tests, and the tests out of it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Mark what this session starts, and give it a temporary directory of its own to look into at the end."""
+    os.environ[SESSION] = uuid.uuid4().hex
+    before = tempfile.gettempdir()
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", before)
+    tempfile.tempdir = tempfile.mkdtemp(prefix="pocket-exec-tests-")
+    os.environ["TMPDIR"] = tempfile.tempdir
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs the farm where there is none; in CI it is there or it is a failure."""
+    if item.get_closest_marker("farm") and not FARM.exists() and not CI:
+        pytest.skip("needs the batch farm: `make farm` builds it")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a session that leaves a process or a temporary file; the process is ended, or who reads the output waits."""
+    left = [*_wait_until_none(_processes_left, seconds=10), *_files_left()]
+    for process in _descendants():
+        process.kill()
+    session.config.stash[_LEFT] = left
+    if left and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what was left."""
+    left = config.stash.get(_LEFT, [])
+    if left:
+        terminalreporter.section("left behind by the tests", red=True)
+        for line in left:
+            terminalreporter.line(line)
+
+
+def pytest_unconfigure() -> None:
+    """Remove the temporary directory."""
+    assert tempfile.tempdir is not None
+    shutil.rmtree(tempfile.tempdir, ignore_errors=True)
+
+
+_LEFT = pytest.StashKey[list[str]]()
+
+
+def _wait_until_none(look: Callable[[], list[str]], seconds: float) -> list[str]:
+    """Return what ``look`` finds, once it is nothing or the time is over."""
+    end = time.monotonic() + seconds
+    while (found := look()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return found
+
+
+def _processes_left() -> list[str]:
+    """Describe the processes of this session, adopted ones too: they carry its mark in their environment."""
+    return [f"process {process.pid}: {' '.join(process.cmdline())}" for process in _descendants()]
+
+
+def _descendants() -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        try:
+            ours = process.pid != os.getpid() and process.environ().get(SESSION) == os.environ[SESSION]
+            # They end by themselves, as soon as the last process that uses them has ended: this one.
+            if ours and "resource_tracker" not in " ".join(process.cmdline()):
+                yield process
+        except psutil.Error:
+            continue
+
+
+def _files_left() -> list[str]:
+    assert tempfile.tempdir is not None
+    return [f"temporary file {path}" for path in sorted(Path(tempfile.tempdir).iterdir()) if path.name not in _MAY_STAY]

@@ -1,0 +1,63 @@
+"""A signal ends a run in order: what is there is saved, what was started is ended, the status says which signal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from coffea.util import load
+
+from tests.contract.conftest import Named
+
+CFG = Path(__file__).parent / "analyses" / "slow.py"
+
+
+def started(named: Named, directory: Path, file: Path, fast: int) -> subprocess.Popen[bytes]:
+    """Start a run and wait until it is in its slow part."""
+    sign = directory / "slow now"
+    environment = {**os.environ, "SLOW_FILE": str(file), "SLOW_FROM": str(fast), "SLOW_SIGN": str(sign)}
+    command = [sys.executable, "-c", "from pocket_exec.cli import runner; runner()"]
+    command += ["--cfg", str(CFG), "-o", str(directory / "out"), *named.arguments]
+    with (directory / "stderr").open("wb") as err:
+        process = subprocess.Popen(
+            command, env=environment, stderr=err, stdout=subprocess.DEVNULL, cwd=directory, start_new_session=True
+        )
+    end = time.monotonic() + 90
+    while not sign.exists():
+        assert process.poll() is None, (directory / "stderr").read_text()
+        assert time.monotonic() < end, (directory / "stderr").read_text()
+        time.sleep(0.05)
+    time.sleep(0.5)
+    return process
+
+
+@pytest.fixture
+def file(zmumu_files: dict[str, list[Path]]) -> Path:
+    """A file with a few hundred events."""
+    return next(iter(zmumu_files.values()))[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_what_is_there(named: Named, number: signal.Signals, tmp_path: Path, file: Path) -> None:
+    process = started(named, tmp_path, file, fast=100)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    assert process.wait(60) == 128 + number, (tmp_path / "stderr").read_text()
+    _, alive = psutil.wait_procs(family, 20)
+    assert [child for child in alive if "resource_tracker" not in " ".join(child.cmdline())] == []
+    out = tmp_path / "out"
+    names = sorted(path.name for path in out.iterdir())
+    assert names == ["log", "output_DY.partial.coffea", "output_all.partial.coffea", "run.json"]
+    events = load(out / "output_DY.partial.coffea")["events"]
+    record = json.loads((out / "run.json").read_text())
+    assert record["status"] == {"code": 128 + number, "word": "interrupted"}
+    assert record["interrupted"] == number.name
+    assert record["datasets"][0]["events_done"] == events > 0
+    assert "run the same command again" in (tmp_path / "stderr").read_text()

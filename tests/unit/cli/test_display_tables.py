@@ -1,0 +1,132 @@
+"""What is printed when a run is over."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console, RenderableType
+
+from pocket_exec.cli.tables import (
+    WrittenFile,
+    closing,
+    dataset_table,
+    failure_table,
+    files_lines,
+    grouped,
+    result_line,
+    show_closing,
+)
+from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure, FaultKind
+
+
+def rendered(part: RenderableType, width: int = 100, encoding: str = "utf-8") -> list[str]:
+    console = Console(file=io.TextIOWrapper(io.BytesIO(), encoding=encoding), width=width)
+    with console.capture() as capture:
+        console.print(part)
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def failed(number: int = 0, dataset: str = "TT", message: str = "no field 'x'", *, skipped: bool = False) -> Failure:
+    return Failure(
+        dataset, f"/data/f{number}.root", "Events", 0, 100, FaultKind.USER, "KeyError", message, "", "wn1", 3, skipped
+    )
+
+
+def outcome(name: str, failures: int = 0, *, settled: bool = True) -> DatasetOutcome:
+    done = 10 - failures
+    return DatasetOutcome(
+        DatasetPlan(name, 2, 10, 1_000_000),
+        done,
+        done * 100_000,
+        83.0,
+        [failed(i, name) for i in range(failures)],
+        settled,
+    )
+
+
+def test_each_dataset_has_a_row_and_all_have_a_sum() -> None:
+    assert rendered(dataset_table([outcome("DY"), outcome("[red]x", 1)])) == [
+        "dataset     events in  processed         chunks  worker time  failed",
+        "DY          1,000,000  1,000,000  100 %   10/10   1 min 23 s       0",
+        "[red]x      1,000,000    900,000   90 %    9/10   1 min 23 s       1",
+        "total       2,000,000  1,900,000   95 %   19/20   2 min 46 s       1",
+    ]
+
+
+def test_of_many_datasets_the_incomplete_ones_are_shown() -> None:
+    lines = rendered(dataset_table([outcome(f"d{index}", index == 150) for index in range(200)]))
+    assert [line.split()[0] for line in lines] == ["dataset", "d150", "and", "total"]
+    assert lines[2] == "and 199 more, all complete"
+
+
+def test_narrow_terminals_get_the_numbers_that_matter() -> None:
+    lines = rendered(dataset_table([outcome("DYJetsToLL_M-50_TuneCP5_13TeV-amcatnloFXFX-pythia8")]), 60)
+    assert lines[0].split() == ["dataset", "events", "in", "processed", "failed"]
+    assert max(map(len, lines)) <= 60
+
+
+def test_failures_of_one_error_are_one_row() -> None:
+    several = [failed(i, f"d{i % 3}", f"cannot open /data/f{i}.root") for i in range(50)]
+    groups = grouped([*several, failed(message="other"), failed(message="other", skipped=True)])
+    assert [group.count for group in groups] == [50, 1, 1]
+    assert groups[-1].first.skipped
+    assert rendered(failure_table(several)) == [
+        "failed  error, and where it came first",
+        "50      KeyError: cannot open /data/f0.root",
+        "        user code; up to 3 attempts on wn1",
+        "        d0 (and 2 more datasets), entries 0-100",
+        "        /data/f0.root (and 49 more files)",
+    ]
+
+
+def test_ten_errors_are_shown_and_the_others_counted() -> None:
+    lines = rendered(failure_table([failed(message=f"error {i}") for i in range(25)]))
+    assert lines[-1] == "...     and 15 more, all in run.json"
+    assert sum("KeyError" in line for line in lines) == 10
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_no_message_breaks_the_terminal(encoding: str, hostile: str) -> None:
+    bad = failed(dataset=f"[/] {hostile}", message=f"\x1b[2J [/red] µ\udcff {'x' * 2000}\n" * 3)
+    for part in closing([outcome("DY", 1)], 1.0, []), [failure_table([bad])]:
+        for piece in part:
+            for line in rendered(piece, 60, encoding):
+                line.encode(encoding)
+                assert len(line) <= 60
+                assert "\x1b" not in line
+
+
+def test_files_are_listed_with_size_and_partial_ones_are_said_to_be() -> None:
+    files = [WrittenFile(Path("out/output_a.coffea"), 12_300), WrittenFile(Path("out/[b].partial.coffea"), 5, True)]
+    assert [line.plain for line in files_lines(files)] == [
+        "written",
+        "       5 B  out/[b].partial.coffea  partial",
+        "   12.3 kB  out/output_a.coffea",
+    ]
+    many = list(files_lines([WrittenFile(Path(f"{i}"), 1000) for i in range(200)]))
+    assert len(many) == 12
+    assert many[-1].plain == "  ... and 190 more, 200 kB in all; listed in run.json"
+
+
+def test_the_last_line_says_whether_all_is_there() -> None:
+    assert result_line([outcome("DY")], 20.0).plain == "Done: 1,000,000 events of 1 dataset in 20 s, 50.0k events/s"
+    missing = result_line([outcome("DY", 1), outcome("TT")], 20.0).plain
+    assert missing == "Incomplete: 1,900,000 events of 2 datasets in 20 s, 95.0k events/s; 100,000 events missing"
+    assert result_line([outcome("DY", settled=False)], 20.0).plain.startswith("Incomplete")
+    assert result_line([], 0.1).plain.startswith("Nothing processed")
+
+
+def test_quiet_prints_the_paths_alone_and_whole() -> None:
+    file = io.StringIO()
+    long = Path("/eos") / ("x" * 100) / "[red]a.coffea"
+    show_closing(Console(file=file, width=40), [outcome("DY")], 1.0, [WrittenFile(long, 1)], quiet=True)
+    assert file.getvalue() == f"{long}\n"
+
+
+def test_paths_are_not_cut_into_lines() -> None:
+    file = io.StringIO()
+    long = Path("/eos") / ("x" * 100) / "a.coffea"
+    show_closing(Console(file=file, width=40), [outcome("DY")], 1.0, [WrittenFile(long, 1)])
+    assert f"  {long}\n" in file.getvalue()
