@@ -33,12 +33,15 @@ $(VENV)/.group-%: $(INSTALLED)
 .PHONY: install
 install: $(INSTALLED) ## Make .venv and install the package in it, editable
 
+# Its input, and everything that is made of it.
+ZMUMU := examples/zmumu
+$(ZMUMU)/data/samples.json: $(addprefix $(ZMUMU)/,generate.py samples.py truth.py processes.py detector.py nanoaod.py) | $(INSTALLED)
+	$(BIN)/python $(ZMUMU)/generate.py
+
 .PHONY: demo
-demo: $(INSTALLED) ## Run the Z to mumu example and draw the dimuon mass
-	@mkdir -p out
-	$(BIN)/python examples/zmumu/generate.py
-	$(BIN)/runner.py --cfg examples/zmumu/cfg.py -o out/demo
-	$(BIN)/python examples/zmumu/plot.py out/demo
+demo: $(INSTALLED) $(ZMUMU)/data/samples.json ## Run the Z to mumu example and draw the dimuon mass
+	$(BIN)/runner.py --cfg $(ZMUMU)/cfg.py -o out/demo --force
+	$(BIN)/python $(ZMUMU)/plot.py out/demo
 
 .PHONY: test
 test: $(VENV)/.group-test ## Run the tests
@@ -76,6 +79,6 @@ bench: $(VENV)/.group-test ## Measure against coffea's own executors
 
 .PHONY: clean
 clean: ## Remove what this Makefile makes
-	rm -rf $(VENV) .cache build dist out/demo docs/_build docs/generated .mypy_cache .ruff_cache .pytest_cache \
+	rm -rf $(VENV) .cache build dist out/demo $(ZMUMU)/data docs/_build docs/generated .mypy_cache .ruff_cache .pytest_cache \
 	  .import_linter_cache .hypothesis
 	find pocket_exec executor_defaults tests docs examples benchmarks -name __pycache__ -prune -exec rm -rf {} +

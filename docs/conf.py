@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,9 +35,7 @@ napoleon_numpy_docstring = False
 
 def setup(app: Sphinx) -> None:
     """Generate what comes from the code, before the pages that include it are read."""
-    spec = importlib.util.spec_from_file_location("generate", HERE / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
+    sys.path.insert(0, str(HERE))
+    import generate
+
     app.connect("builder-inited", lambda _app: generate.main(HERE / "generated"))

@@ -8,7 +8,8 @@ Sphinx calls it before it reads the pages that include what is written to ``docs
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ import click
 
 from pocket_exec.cli.commands import program, run_command
 from pocket_exec.executors.registry import Registry
-from pocket_exec.options.defaults import defaults_layers, known_sites, model_for
-from pocket_exec.options.show import options_markdown
+from pocket_exec.options.defaults import BATCH_SYSTEMS, defaults_layers, known_sites, model_for
+from pocket_exec.options.layers import Layer
+from pocket_exec.options.model import BatchOptions, GeneralOptions
+from pocket_exec.options.show import option_rows, options_markdown
 from pocket_exec.runs.record_file import record_json_schema
-
-OPTION_TABLES = ("iterative", "futures", "dask@local", "dask@tls")
 
 
 def main(directory: Path) -> None:
@@ -43,11 +44,55 @@ def main(directory: Path) -> None:
 
 
 def option_tables() -> Iterator[str]:
-    """Yield a section with a table for each executor."""
-    sites = {site.executor for site in known_sites().values()}
-    for executor in (*OPTION_TABLES, *sorted(sites - set(OPTION_TABLES))):
-        yield f"## `{executor}`"
-        yield options_markdown(model_for(executor), defaults_layers(executor))
+    """Yield a section for each kind, batch system and site: the options it adds, and the defaults it changes."""
+    general = OptionTable.of("iterative", title="Every executor")
+    dask = OptionTable.of("dask@local", title="`dask`, `dask@local`")
+    scheduler = OptionTable.of("dask@tls", title="`dask@tls://...`, `dask@tcp://...`")
+    # Without the layer of one batch system, what is left is common to all.
+    batch = OptionTable("Every batch system", BatchOptions, defaults_layers("dask@htcondor")[:-1])
+    systems = {name: OptionTable.of(f"dask@{name}") for name in BATCH_SYSTEMS}
+
+    yield from general.section()
+    yield from OptionTable.of("futures").section(beside=general)
+    yield from dask.section(beside=general)
+    yield from scheduler.section(beside=dask)
+    yield from batch.section(beside=dask)
+    for system in systems.values():
+        yield from system.section(beside=batch)
+    for site in known_sites().values():
+        base = scheduler if site.batch_system == "scheduler" else systems.get(site.batch_system, dask)
+        yield from OptionTable.of(site.executor).section(beside=base, about=site.description)
+
+
+@dataclass(frozen=True)
+class OptionTable:
+    """The options of an executor with their defaults."""
+
+    title: str
+    model: type[GeneralOptions]
+    defaults: Sequence[Layer]
+
+    @classmethod
+    def of(cls, executor: str, title: str = "") -> OptionTable:
+        """Return the table of a known executor."""
+        return cls(title or f"`{executor}`", model_for(executor), defaults_layers(executor))
+
+    def section(self, beside: OptionTable | None = None, about: str = "") -> Iterator[str]:
+        """Yield heading and table; of what is in the table ``beside`` too, only what is different."""
+        heading, rule, *lines = options_markdown(self.model, self.defaults).splitlines()
+        known = beside.default_by_key() if beside else {}
+        told = [key for key, default in self.default_by_key().items() if known.get(key) != default]
+        lines = [line for line in lines if line.startswith(tuple(f"| `{key}` |" for key in told))]
+        yield f"## {self.title}"
+        if about:
+            yield about.rstrip(".") + "."
+        if beside and lines:
+            yield f"As {beside.title[:1].lower()}{beside.title[1:]}, and:"
+        yield "\n".join([heading, rule, *lines]) if lines else f"The same as {beside.title.lower() if beside else ''}."
+
+    def default_by_key(self) -> dict[str, str]:
+        """Return the default of each option as text."""
+        return {row.key: row.default for row in option_rows(self.model, self.defaults)}
 
 
 def executor_table() -> Iterator[str]:
@@ -93,7 +138,7 @@ def _fields(part: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[str]:
         yield f"| `{name}` | {_type(field, parts)} | {meaning} |"
 
 
-def _type(field: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
+def _type(field: Mapping[str, Any], parts: Mapping[str, Any]) -> str:  # noqa: PLR0911 (a table of cases)
     match field:
         case {"$ref": str(target)}:
             name = target.rpartition("/")[2]

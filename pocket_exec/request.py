@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pocket_exec.analysis.cfg import Analysis
 from pocket_exec.analysis.fileset import Fileset, Selection, select
-from pocket_exec.errors import ExecutorError, OptionsError
+from pocket_exec.analysis.pickling import check_processor
+from pocket_exec.errors import ExecutorError, Fault, OptionsError, did_you_mean
 from pocket_exec.executors.registry import ExecutorName, Registry, parse
 from pocket_exec.options.defaults import defaults_layers, known_sites, model_for
 from pocket_exec.options.model import GeneralOptions
@@ -20,6 +22,8 @@ from pocket_exec.runs.outputs import Unit, Wanted, units
 if TYPE_CHECKING:
     from pocket_exec.executors.custom import CustomModule
     from pocket_exec.executors.factory import ExecutorFactory
+
+log = logging.getLogger(__name__)
 
 ITERATIVE = "iterative"
 
@@ -76,7 +80,8 @@ def choose(request: Request, registry: Registry, in_cfg: str | None = None) -> C
     Raises:
         ExecutorError: there is none of this name, or the custom module cannot be used.
     """
-    name = parse(request.executor or (ITERATIVE if request.test else in_cfg) or ITERATIVE)
+    unsaid = ITERATIVE if request.test else in_cfg or ITERATIVE
+    name = parse(unsaid if request.executor is None else request.executor)
     known = sorted({*registry.names(), *known_sites()})
     if request.custom_setup is not None:
         from pocket_exec.executors.custom import load_custom
@@ -104,13 +109,13 @@ def _base_of_custom(name: ExecutorName, known: Sequence[str]) -> str:
 
 
 def resolved_options(request: Request, choice: Choice, in_cfg: Mapping[str, Any] | None, cfg: str) -> Resolved[Any]:
-    """Stack all layers of a request.
+    """Stack all layers of a request, and log what the user should know of them.
 
     Raises:
         OptionsError: all faults of all layers.
     """
     user: list[Document | Layer] = []
-    faults: list[Any] = []
+    faults: list[Fault] = []
 
     def read(reader: Callable[[], Document | Layer]) -> None:
         try:
@@ -130,7 +135,7 @@ def resolved_options(request: Request, choice: Choice, in_cfg: Mapping[str, Any]
     read(lambda: from_flags(request.flags))
     if faults:
         raise OptionsError(faults)
-    return resolve(
+    resolved = resolve(
         choice.name.text,
         choice.model,
         choice.defaults,
@@ -139,6 +144,9 @@ def resolved_options(request: Request, choice: Choice, in_cfg: Mapping[str, Any]
         custom_module=choice.custom is not None and choice.custom.options_model is None,
         lenient_flags=request.test and request.executor is None,
     )
+    for note in resolved.notes:
+        log.warning("%s", note)
+    return resolved
 
 
 def prepare(request: Request, analysis: Analysis, registry: Registry) -> Prepared:
@@ -153,16 +161,51 @@ def prepare(request: Request, analysis: Analysis, registry: Registry) -> Prepare
     options = resolved.options
     selection = replace(request.selection, limit_files=options.limit_files)
     fileset = select(analysis.fileset, selection)
-
+    check_processor(analysis.processor)
+    _check_files(resolved, analysis)
     return Prepared(
         analysis,
         request,
         choice.name,
         resolved,
         fileset,
-        units(fileset, request.wanted, options.group_samples),
+        units(fileset, request.wanted, _groups(resolved, analysis.fileset, fileset)),
         lambda outputdir: make_factory(choice, resolved, outputdir).with_modules(analysis.directory),
     )
+
+
+def _groups(resolved: Resolved[GeneralOptions], everything: Fileset, chosen: Fileset) -> Mapping[str, Sequence[str]]:
+    """Return ``group-samples`` with the samples that were chosen only; a filter is no reason to write it anew.
+
+    Raises:
+        OptionsError: it names samples that no dataset has.
+    """
+    there, left = ({str(dataset.metadata.get("sample", "")) for dataset in part} for part in (everything, chosen))
+    groups = resolved.options.group_samples
+    faults = [
+        Fault(
+            f"group-samples.{group}",
+            f"no dataset has metadata.sample '{sample}'{did_you_mean(sample, there)}",
+            resolved.origins.get(f"group-samples.{group}", resolved.origin("group-samples")),
+        )
+        for group, samples in groups.items()
+        for sample in samples
+        if sample not in there
+    ]
+    if faults:
+        raise OptionsError(faults)
+    return {group: [sample for sample in samples if sample in left] for group, samples in groups.items()}
+
+
+def _check_files(resolved: Resolved[GeneralOptions], analysis: Analysis) -> None:
+    """Raise OptionsError for the files of ``depends-on`` that are not there."""
+    faults = [
+        Fault("depends-on", f"no such file: {analysis.directory / path}", resolved.origin("depends-on"))
+        for path in resolved.options.depends_on
+        if not (analysis.directory / path).is_file()
+    ]
+    if faults:
+        raise OptionsError(faults)
 
 
 def make_factory(choice: Choice, resolved: Resolved[Any], outputdir: Path | None) -> ExecutorFactory:

@@ -6,7 +6,7 @@ import importlib.util
 import sys
 import traceback
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 
 
 class FailedImport(Exception):
@@ -40,10 +40,20 @@ def load_module(path: Path, name: str) -> ModuleType:
 
 
 def users_traceback(error: BaseException, path: Path) -> str:
-    """Return the traceback of ``error`` from the user's file on; a syntax error is shown at its line."""
-    if isinstance(error, SyntaxError):
-        return "".join(traceback.format_exception_only(error)).rstrip()
-    start: TracebackType | None = error.__traceback__
-    while start is not None and start.tb_frame.f_code.co_filename != str(path):
-        start = start.tb_next
-    return "".join(traceback.format_exception(type(error), error, start or error.__traceback__)).rstrip()
+    """Return the traceback of ``error`` from the user's file at ``path`` to the last line of the user's.
+
+    What libraries do below that line is left out; a syntax error is shown at its own line.
+    """
+    told = traceback.TracebackException.from_exception(error)
+    if isinstance(error, SyntaxError) and Path(error.filename or "").is_file():
+        return "".join(told.format_exception_only()).rstrip()
+    files = [frame.filename for frame in told.stack]
+    theirs = [number for number, file in enumerate(files) if _is_beside(file, path)]
+    if str(path) in files:
+        told.stack = traceback.StackSummary.from_list(told.stack[files.index(str(path)) : theirs[-1] + 1])
+    return "".join(told.format()).rstrip()
+
+
+def _is_beside(file: str, path: Path) -> bool:
+    """Whether ``file`` is the user's as ``path`` is: in its directory or below, and not of an environment there."""
+    return Path(file).is_relative_to(path.parent) and "site-packages" not in file

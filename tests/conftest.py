@@ -55,7 +55,7 @@ def nanoaod_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def zmumu_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
-    """Small files of the example's generator, as NanoAOD has them: the files of each dataset, about 4000 events in all."""
+    """Files of each dataset that the example's generator makes, in the layout of NanoAOD: some 4000 events in all."""
     with _importable(ROOT / "examples" / "zmumu"):
         generate = importlib.import_module("generate").generate
     files: dict[str, list[Path]] = generate(
@@ -82,7 +82,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """Mark what this session starts, and give it a temporary directory of its own to look into at the end."""
     os.environ[SESSION] = uuid.uuid4().hex
     before = tempfile.gettempdir()

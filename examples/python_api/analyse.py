@@ -22,6 +22,12 @@ import pocket_exec
 DATA = Path(os.environ.get("POCKET_EXEC_ZMUMU_DATA") or Path(__file__).absolute().parent.parent / "zmumu" / "data")
 
 
+class SlimNanoAODSchema(NanoAODSchema):
+    """NanoAOD with few collections, as in the generated files: no warning about those that are not there."""
+
+    warn_missing_crossrefs = False
+
+
 class DimuonMass(processor.ProcessorABC):
     """Fills the mass of muon pairs of opposite charge."""
 
@@ -57,16 +63,21 @@ def main() -> None:
     """Run in both ways: they give the same numbers."""
     directory = Path(sys.argv[1] if len(sys.argv) > 1 else "out_python_api")
     fileset = input_files("SingleMuon", "TTTo2Mu2Nu")
-    NanoAODSchema.warn_missing_crossrefs = False  # the generated files have few collections
 
     # As `runner.py` does: result files, run record and log are left in the directory.
     result = pocket_exec.run(
-        fileset, DimuonMass(), executor="futures", scaleout=2, chunksize=20_000, outputdir=directory
+        fileset,
+        DimuonMass(),
+        executor="futures",
+        scaleout=2,
+        schema=SlimNanoAODSchema,
+        chunksize=20_000,
+        outputdir=directory,
     )
 
     # Only the executor, for a Runner of one's own.
     with pocket_exec.open_executor("futures", scaleout=2) as executor:
-        run = processor.Runner(executor=executor, schema=NanoAODSchema, chunksize=20_000)
+        run = processor.Runner(executor=executor, schema=SlimNanoAODSchema, chunksize=20_000)
         output = run(fileset, DimuonMass())
 
     for dataset in output["mass"].axes["dataset"]:

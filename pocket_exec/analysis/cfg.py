@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,8 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 from pocket_exec.analysis.fileset import Fileset, read_fileset
+from pocket_exec.errors import CfgError
 from pocket_exec.userfile import FailedImport, load_module
-from pocket_exec.errors import CfgError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,14 @@ def load_cfg(path: Path) -> Analysis:
     """
     path = Path(path).absolute()
     if path.suffix != ".py":
-        hint = " (a pickled configuration cannot be read; give the .py that makes it)" if path.exists() else ""
+        hint = " (a pickled configuration cannot be read; give the .py that makes it)" if path.is_file() else ""
         raise CfgError(f"--cfg {path}: not a Python file{hint}")
     # A private name: 'cfg' or 'dask' as a module's name would shadow what has that name already.
     name = f"_pocket_exec_cfg_{path.stem}_{hashlib.sha256(bytes(path)).hexdigest()[:8]}"
     try:
         module = load_module(path, name)
     except FailedImport as failed:
-        raise CfgError(str(failed)) from failed.__cause__
+        raise CfgError(f"--cfg {failed}") from failed.__cause__
     import cloudpickle
 
     # Workers have the modules beside cfg.py, but not cfg.py itself under this name.
@@ -66,9 +67,10 @@ def _analysis(path: Path, names: dict[str, Any]) -> Analysis:
     processor = names.get("processor", getattr(cfg, "processor_instance", None))
     missing = [name for name, value in zip(_WANTED, (fileset, processor), strict=True) if value is None]
     if missing:
-        ours = [name for name in names if not name.startswith("_") and name not in _KNOWN]
-        hints = "".join(did_you_mean(name, ours) for name in missing)
-        raise CfgError(f"{path} defines no {' and no '.join(missing)}{hints}")
+        theirs = [name for name in names if not name.startswith("_") and name not in _KNOWN]
+        hints = {name: difflib.get_close_matches(name, theirs, n=1, cutoff=0.8) for name in missing}
+        told = [f"no '{name}'{f' (but {near[0]!r})' if near else ''}" for name, near in hints.items()]
+        raise CfgError(f"--cfg {path} defines {' and '.join(told)}")
 
     def optional(name: str) -> Any:
         return names.get(name, getattr(cfg, name, None))
@@ -76,6 +78,9 @@ def _analysis(path: Path, names: dict[str, Any]) -> Analysis:
     run_options = optional("run_options") or {}
     if not isinstance(run_options, Mapping):
         raise CfgError(f"{path}: run_options is a {type(run_options).__name__}, not a dictionary")
+    for name in ("executor", "treename"):
+        if not isinstance(value := optional(name), str | None):
+            raise CfgError(f"{path}: {name} is a {type(value).__name__}, not text")
     return analysis(
         fileset,
         processor,
@@ -106,8 +111,8 @@ def analysis(
     Raises:
         CfgError: the fileset, the processor or the schema is of no use.
     """
-    datasets = read_fileset(fileset, treename, directory)
     where = f"{cfg}: " if cfg else ""
+    datasets = read_fileset(fileset, treename, directory, where)
     checked = _checked_processor(processor, where)
     return Analysis(name, datasets, checked, _checked_schema(schema, where), directory, cfg, executor, run_options)
 

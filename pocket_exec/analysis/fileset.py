@@ -50,10 +50,11 @@ class Dataset:
 Fileset = tuple[Dataset, ...]
 
 
-def read_fileset(raw: object, treename: str | None, base: Path) -> Fileset:
+def read_fileset(raw: object, treename: str | None, base: Path, where: str = "") -> Fileset:
     """Read a fileset: a mapping as coffea takes it, its preprocessed form, JSON files, or globs of either.
 
-    Relative paths are looked for in the current directory, then in ``base``, the directory of cfg.py.
+    Relative paths are looked for in the current directory, then in ``base``, the directory of cfg.py. ``where`` stands
+    before the message of an error. A dataset without files is left out, with a warning.
 
     Raises:
         CfgError: all that is wrong with it, at once.
@@ -63,10 +64,13 @@ def read_fileset(raw: object, treename: str | None, base: Path) -> Fileset:
     datasets = tuple(reader.dataset(str(name), entry) for name, entry in reader.mapping(raw).items())
     faults += _twice(datasets)
     if not faults and not any(dataset.files for dataset in datasets):
-        faults.append(Fault("fileset", "it has no files"))
+        faults.append(Fault("fileset", "it has no files" if datasets else "it is empty"))
     if faults:
-        raise CfgError("\n".join(["Bad fileset:", *(f"  {fault}" for fault in faults)]))
-    return datasets
+        raise CfgError("\n".join([f"{where}Bad fileset:", *(f"  {fault}" for fault in faults)]))
+    for dataset in datasets:
+        if not dataset.files:
+            log.warning("dataset '%s' has no files; it is left out", dataset.name)
+    return tuple(dataset for dataset in datasets if dataset.files)
 
 
 class _Reader:

@@ -14,7 +14,7 @@ from typing import Any
 _TOPICS = ("distributed", "bokeh", "asyncio", "tornado")
 _CONFIGURED = ("distributed.client", "distributed.gc", "tornado.application")
 """Loggers below those that distributed gives a handler of their own as it is imported (distributed/config.py)."""
-_WARNINGS_TOLD = 20
+_WARNINGS, _WARNINGS_TOLD = "py.warnings", 20
 _PLACE = re.compile(r"^.*?:\d+: ")
 
 
@@ -50,7 +50,9 @@ class _Held(logging.Handler):
         """Give ``record`` to the log's handlers alone."""
         if any(_prints(handler) for logger in self._loggers for handler in logger.handlers):
             self.hold()
-        self._log.callHandlers(record)
+        for handler in self._log.handlers:
+            if record.levelno >= handler.level:
+                handler.handle(record)
         return record
 
     def hold(self) -> None:
@@ -117,6 +119,8 @@ class _Told(logging.Handler):
         self._told: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name != _WARNINGS:
+            return
         text = record.getMessage().strip().partition("\n")[0]
         said = _PLACE.sub("", text)
         if self._note is None or said in self._told or len(self._told) > _WARNINGS_TOLD:
@@ -127,7 +131,7 @@ class _Told(logging.Handler):
 
 @contextmanager
 def _warnings_held(note: Callable[[str], object] | None) -> Iterator[None]:
-    logger, told = logging.getLogger("py.warnings"), _Told(note)
+    logger, told = logging.getLogger(_WARNINGS), _Told(note)
     shown, propagate = warnings.showwarning, logger.propagate
     logging.captureWarnings(True)
     captured = warnings.showwarning is not shown

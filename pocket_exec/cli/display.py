@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
-from pocket_exec.cli.figures import compact, count, duration, percent, printable, speed
+from pocket_exec.cli.figures import count, percent, printable
+from pocket_exec.cli.lines import dataset_line, failure_line, progress_line
 from pocket_exec.cli.pace import Pace, Progress, together
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure
 
@@ -139,10 +140,7 @@ class Display:
         known = (failure.kind.value, failure.error)
         if known not in self._failures_told and len(self._failures_told) < _FAILURES_TOLD:
             self._failures_told.add(known)
-            what = ": ".join(part for part in (failure.error, *failure.message.splitlines()[:1]) if part)
-            verb = "left out" if failure.skipped else "failed"
-            where = f"{failure.dataset}, {failure.file}, entries {failure.entries}"
-            self._line(f"{verb}: {where}: {what} ({failure.kind})", "yellow" if failure.skipped else "red")
+            self._line(failure_line(failure), "yellow" if failure.skipped else "red")
         self._progress_line(self._clock())
 
     @_harmless
@@ -242,34 +240,3 @@ def shows_bars(console: Console) -> bool:
         return console.is_interactive and console.is_terminal and console.file.isatty()
     except (AttributeError, ValueError):
         return False
-
-
-def progress_line(total: Progress, done: int, datasets: int, now: float) -> str:
-    """Return how far the run is, as one line of a log.
-
-    >>> from pocket_exec.engine.outcome import DatasetPlan
-    >>> row = Progress.of(DatasetPlan("DY", 1, 10, 1000))
-    >>> for second in range(1, 6):
-    ...     row.add(float(second), 100, 1.0)
-    >>> progress_line(row, 0, 1, 5.0)
-    '50 %: 500 of 1000 events, 100 events/s, no chunks failed, 5 s left'
-    """
-    parts = [f"{compact(total.events)} of {compact(total.events_planned)} events"]
-    if datasets > 1:
-        parts.append(f"{done} of {datasets} datasets done")
-    parts.append(f"{speed(total.per_second(now))} events/s")
-    parts.append(f"{count(total.failed, 'chunk')} failed")
-    left = total.seconds_left(now)
-    parts.append("time left not known" if left is None else f"{duration(max(1, round(left)))} left")
-    return f"{percent(total.events, total.events_planned)}: {', '.join(parts)}"
-
-
-def dataset_line(outcome: DatasetOutcome) -> str:
-    """Return what a dataset came to, as one line of a log."""
-    plan, failed = outcome.plan, sum(1 for failure in outcome.failures if not failure.skipped)
-    events = f"{outcome.events:,} of {plan.events:,} events"
-    chunks = f"{outcome.chunks:,} of {count(plan.chunks, 'chunk')}"
-    left_out = len(outcome.failures) - failed
-    failures = f"{count(failed, 'chunk')} failed" + (f", {left_out:,} left out" if left_out else "")
-    state = "done" if outcome.whole else "incomplete"
-    return f"{plan.dataset} {state}: {events}, {chunks}, {failures}, {duration(outcome.seconds)} of worker time"

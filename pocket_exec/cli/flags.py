@@ -34,14 +34,16 @@ def flag_values(words: Sequence[str]) -> list[FlagValue]:
         name, equals, text = word.partition("=")
         if name in GONE:
             faults.append(Fault(name, f"not an option here; {GONE[name]}"))
-        elif not name.startswith("--") or len(name) < 3:
+            while left and not _is_flag(left[0]):
+                del left[0]
+            continue
+        if not name.startswith("--") or len(name) < 3:
             faults.append(Fault(word, "unexpected; flags are written --name value, or --name=value"))
             continue
         value: str | None = text if equals else None
         if not equals and left and not _is_flag(left[0]):
             value = left.pop(0)
-        if name not in GONE:
-            values.append(FlagValue(name.removeprefix("--"), value, name))
+        values.append(FlagValue(name.removeprefix("--"), value, name))
     if faults:
         raise OptionsError(faults, "Bad command line")
     return values

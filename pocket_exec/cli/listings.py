@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from pocket_exec.cli.terminal import Terminal
 from rich.table import Table
 from rich.text import Text
 
@@ -62,13 +62,11 @@ def show_resolved(resolved: Resolved[Any], form: str) -> None:
         return
     rows = [(row.key, row.value, row.origin) for row in resolved_rows(resolved)]
     _print(_table(("option", "value", "from"), rows))
-    for note in resolved.notes:
-        Console(stderr=True).print(Text(note))
 
 
 def show_dry_run(prepared: Prepared, outputdir: Path | None) -> None:
     """Print what would run and where; nothing is started or written."""
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     console.print(Text(f"executor   {prepared.executor.text}"))
     console.print(Text(f"output     {outputdir if outputdir is not None else '(a directory of its own)'}"))
     console.print(Text(f"results    {', '.join(unit.name for unit in prepared.units)}"))
@@ -96,7 +94,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
 
 def _print(table: Table) -> None:
     """Print for a terminal; a pipe gets lines that are not cut at 80 columns."""
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=240)
+        console = Terminal(highlight=False, width=240)
     console.print(table)

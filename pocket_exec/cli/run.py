@@ -10,14 +10,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from pocket_exec.analysis.cfg import load_cfg
 from pocket_exec.api import run_request
 from pocket_exec.cli.chatter import quiet_libraries
 from pocket_exec.cli.display import Display
 from pocket_exec.cli.messages import messages
 from pocket_exec.cli.tables import WrittenFile, show_closing
+from pocket_exec.cli.terminal import Terminal
 from pocket_exec.executors.registry import Registry
 from pocket_exec.interrupts import interrupts_raised
 from pocket_exec.request import Request, choose, prepare, resolved_options
@@ -39,7 +38,7 @@ class Arguments:
 
 def run(arguments: Arguments) -> int:
     """Do what the command line says and return the exit status."""
-    console = Console(stderr=True, highlight=False)
+    console = Terminal(stderr=True, highlight=False)
     if arguments.show_options is not None or arguments.dry_run:
         with messages(console, arguments.loglevel):
             return _only_show(arguments)
@@ -55,10 +54,11 @@ def run(arguments: Arguments) -> int:
 
 
 @contextmanager
-def _told(console: Console, display: Display, arguments: Arguments) -> Iterator[None]:
+def _told(console: Terminal, display: Display, arguments: Arguments) -> Iterator[None]:
     """Show this project's log, and keep the libraries' chatter off the terminal."""
     level = logging.ERROR if arguments.quiet else arguments.loglevel
-    with messages(console, level) as handler, quiet_libraries(handler, display.note):
+    # The logger of Python's warnings is heard by the log file only.
+    with messages(console, level), quiet_libraries(logging.getLogger("py.warnings"), display.note):
         yield
 
 
@@ -76,7 +76,7 @@ def _only_show(arguments: Arguments) -> int:
 
 
 def _close(result: RunResult, outputdir: Path, arguments: Arguments) -> None:
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     if result.already_done:
         if not arguments.quiet:
             console.print("All results are there already, made from the same content:", markup=False)

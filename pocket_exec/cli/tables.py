@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pocket_exec.cli.failures import failure_table
 from pocket_exec.cli.figures import count, duration, percent, printable, size, speed
-from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure
+from pocket_exec.cli.fitted import Fitted, cell, headed
+from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.console import Console, RenderableType
     from rich.table import Table
     from rich.text import Text
 
 _DATASETS = 30
-_FAILURES = 10
 _FILES = 10
-_MESSAGE = 300
-"""Characters of an error that are shown; run.json has it whole."""
 _WIDE = 80
 """Columns from which on a terminal has room for chunks and worker time."""
 
@@ -31,37 +30,6 @@ class WrittenFile:
     path: Path
     bytes: int
     partial: bool = False
-
-
-@dataclass
-class FailureGroup:
-    """Failures of one error, wherever it happened."""
-
-    first: Failure
-    count: int = 0
-    datasets: set[str] = field(default_factory=set)
-    files: set[str] = field(default_factory=set)
-    hosts: set[str] = field(default_factory=set)
-    attempts: int = 0
-    """The most that one of its chunks had."""
-
-    def add(self, failure: Failure) -> None:
-        """Take in a failure of the same error."""
-        self.count += 1
-        self.datasets.add(failure.dataset)
-        self.files.add(failure.file)
-        self.hosts.add(failure.host)
-        self.attempts = max(self.attempts, failure.attempts)
-
-
-def grouped(failures: Iterable[Failure]) -> list[FailureGroup]:
-    """Return the failures, those of the same error together; the commonest first, what was left out last."""
-    groups: dict[tuple[object, ...], FailureGroup] = {}
-    for failure in failures:
-        # Storage errors name the file: that does not make them different.
-        message = failure.message.replace(failure.file, "") if failure.file else failure.message
-        groups.setdefault((failure.skipped, failure.kind, failure.error, message), FailureGroup(failure)).add(failure)
-    return sorted(groups.values(), key=lambda group: (group.first.skipped, -group.count))
 
 
 def show_closing(
@@ -105,10 +73,10 @@ def dataset_table(outcomes: Sequence[DatasetOutcome]) -> RenderableType:
     if len(shown) > _DATASETS:
         shown = [outcome for outcome in outcomes if not outcome.whole][:_DATASETS]
     hidden = len(outcomes) - len(shown)
-    rest = all(outcome.whole for outcome in outcomes if outcome not in shown)
+    complete = sum(not outcome.whole for outcome in outcomes) <= _DATASETS
 
     def build(width: int, encoding: str) -> Table:
-        table = _headed("dataset", wrapped=True)
+        table = headed("dataset", wrapped=True)
         left_out = any(failure.skipped for outcome in outcomes for failure in outcome.failures)
         titles = ["events in", "processed", "", *(["chunks", "worker time"] if width >= _WIDE else []), "failed"]
         for title in titles + ["left out"] * left_out:
@@ -117,29 +85,12 @@ def dataset_table(outcomes: Sequence[DatasetOutcome]) -> RenderableType:
             table.add_row(*_cells(outcome, table, encoding))
         if hidden:
             more = f"{'and ' if shown else ''}{hidden} {'more, ' if shown else ''}"
-            table.add_row(f"{more}{'all complete' if rest else 'in run.json'}", style="dim")
+            table.add_row(f"{more}{'all complete' if complete else 'in run.json'}", style="dim")
         if len(outcomes) > 1:
             table.add_row(*_cells(summed(outcomes), table, encoding), style="bold")
         return table
 
-    return _Fitted(build)
-
-
-def failure_table(failures: Sequence[Failure]) -> RenderableType:
-    """Return a row per error: how many chunks, what it was, and where it came first."""
-    groups = grouped(failures)
-
-    def build(_: int, encoding: str) -> Table:
-        table = _headed("failed", wrapped=False)
-        table.add_column("error, and where it came first", overflow="fold")
-        for group in groups[:_FAILURES]:
-            error = _cell(_error(group.first), encoding, "yellow" if group.first.skipped else "red")
-            table.add_row(_cell(f"{group.count:,}", encoding), error.append(_cell("\n" + _where(group), encoding)))
-        if len(groups) > _FAILURES:
-            table.add_row("...", f"and {len(groups) - _FAILURES} more, all in run.json", style="dim")
-        return table
-
-    return _Fitted(build)
+    return Fitted(build)
 
 
 def files_lines(files: Sequence[WrittenFile]) -> Iterator[Text]:
@@ -188,24 +139,6 @@ def summed(outcomes: Sequence[DatasetOutcome]) -> DatasetOutcome:
     )
 
 
-class _Fitted:
-    """A table that is made once the width and the encoding of the terminal are known."""
-
-    def __init__(self, build: Callable[[int, str], Table]) -> None:
-        self._build = build
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self._build(options.max_width, options.encoding)
-
-
-def _headed(first: str, *, wrapped: bool) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column(first, overflow="fold", no_wrap=not wrapped, min_width=10 if wrapped else None)
-    return table
-
-
 def _cells(outcome: DatasetOutcome, table: Table, encoding: str) -> Iterator[Text]:
     """Yield the cells of a dataset's row for the columns that ``table`` has."""
     plan = outcome.plan
@@ -223,36 +156,7 @@ def _cells(outcome: DatasetOutcome, table: Table, encoding: str) -> Iterator[Tex
     }
     for column in table.columns:
         text, style = texts[str(column.header)]
-        yield _cell(text, encoding, style)
-
-
-def _error(failure: Failure) -> str:
-    message = failure.message.strip()
-    if len(message) > _MESSAGE:
-        message = f"{message[:_MESSAGE]}..."
-    return ": ".join(part for part in (failure.error, message) if part)
-
-
-def _where(group: FailureGroup) -> str:
-    first = group.first
-    attempts = f"{'up to ' if group.count > 1 else ''}{count(group.attempts, 'attempt')}"
-    host = f" on {first.host}{_others(group.hosts, 'host')}" if first.host else ""
-    left_out = ", left out by skip-bad-files" if first.skipped else ""
-    return (
-        f"{first.kind}{left_out}; {attempts}{host}\n"
-        f"{first.dataset}{_others(group.datasets, 'dataset')}, entries {first.entries}\n"
-        f"{first.file}{_others(group.files, 'file')}"
-    )
-
-
-def _others(names: set[str], noun: str) -> str:
-    return f" (and {count(len(names) - 1, f'more {noun}')})" if len(names) > 1 else ""
-
-
-def _cell(text: str, encoding: str, style: str = "") -> Text:
-    from rich.text import Text
-
-    return Text("\n".join(printable(line, encoding) for line in text.split("\n")), style=style)
+        yield cell(text, encoding, style)
 
 
 def _path(file: WrittenFile, encoding: str) -> str:

@@ -60,7 +60,7 @@ class DaskExecutorFactory(ExecutorFactory):
         wait_for_workers(self.client, self.options.worker_timeout)
         self.send_code(self.client)
         if self.options.performance_report and self.outputdir is not None:
-            self.stack.enter_context(_performance_report(self.outputdir / "dask-report.html"))
+            self.stack.enter_context(_performance_report(self.client, self.outputdir / "dask-report.html"))
 
     def send_code(self, client: Client) -> None:
         """Make the user's modules importable on each worker; they share this machine's file system."""
@@ -217,8 +217,9 @@ def _plugin(client: Client, plugin: CodePlugin | None) -> Iterator[None]:
 
 
 @contextmanager
-def _performance_report(path: Path) -> Iterator[None]:
+def _performance_report(client: Client, path: Path) -> Iterator[None]:
     from distributed import performance_report
 
-    with performance_report(filename=os.fspath(path)):
+    # It asks for the current client of the thread; that of a notebook's other cluster is not ours.
+    with client.as_current(), performance_report(filename=os.fspath(path)):
         yield

@@ -107,7 +107,8 @@ class Registry:
                 "--executor-custom-setup takes a factory of your own."
             )
         known = {*self._entries, *sites}
-        return f"No executor named '{name.text}'{did_you_mean(name.text, known)} `pocket-exec sites` lists them all."
+        near = did_you_mean(name.text, known).replace("; did", " Did")
+        return f"No executor named '{name.text}'.{near} `pocket-exec sites` lists them all."
 
 
 def _load(entry: Entry) -> type[ExecutorFactory]:

@@ -38,7 +38,8 @@ class OptionField:
     secret: bool
     """Whether its value must not be shown."""
     text_items: bool
-    """Whether a table's values are text, so that ``-O table.key=1`` gives ``'1'``."""
+    """Whether it is a table whose values are of one type that reads text, where null takes an entry away; else
+    values are what YAML makes of them, null too."""
     annotation: Any
     """Its whole type, with pydantic's validators and bounds."""
     without_effect: str = ""
@@ -119,7 +120,7 @@ def _field(key: str, name: str, info: FieldInfo) -> OptionField:
 
 
 def _peel(annotation: Any) -> tuple[Any, list[Any], bool]:
-    """Return the type under ``Annotated`` and ``| None``, its marks from the inside out, and whether null is allowed."""
+    """Return the type under ``Annotated`` and ``| None``, its marks from the inside out, and whether null is one."""
     if get_origin(annotation) is Annotated:
         inner, *outer = get_args(annotation)
         bare, marks, nullable = _peel(inner)
@@ -160,4 +161,5 @@ def _type_words(bare: Any) -> str:
     if origin in (dict, tuple, list):
         return "table" if origin is dict else "list"
     # A type with arguments may hold what has no hash.
-    return (_WORDS.get(bare) if isinstance(bare, type) else None) or getattr(bare, "__name__", str(bare))
+    words = _WORDS.get(bare) if isinstance(bare, type) else None
+    return words or str(getattr(bare, "__name__", bare))

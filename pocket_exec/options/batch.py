@@ -126,12 +126,17 @@ class BatchOptions(DaskOptions):
     submit_env: TextTable
     """Variables of the environment in which the batch system's commands run; null takes one away."""
 
+    def _walltime_replaces_queue(self) -> bool:
+        return False
+
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Compare walltime and queue, environments and file system."""
         yield from super().contradictions()
-        limit = self.queue_limits.get(self.queue or "")
+        limit = None if self._walltime_replaces_queue() else self.queue_limits.get(self.queue or "")
         if limit is not None and self.walltime is not None and self.walltime > limit:
-            yield "walltime", f"'{self.walltime}' is longer than queue '{self.queue}' lets a job run ('{limit}')"
+            long = [queue for queue, limit in self.queue_limits.items() if limit >= self.walltime]
+            hint = f"; '{long[0]}' lets it" if long else ""
+            yield "walltime", f"'{self.walltime}' is longer than queue '{self.queue}' lets a job run ('{limit}'){hint}"
         if self.conda_env and self.local_virtualenv:
             yield "local-virtualenv", "conda-env is on as well; choose one of them"
         for key in ("conda-env", "local-virtualenv"):
@@ -161,10 +166,14 @@ class HTCondorOptions(BatchOptions):
     queue_attribute: Text | None
     """ClassAd attribute of the job that names its `queue`; null where the pool has no queues."""
     walltime_attribute: Text | None
-    """ClassAd attribute of the job that holds its `walltime` in seconds; null where the pool has none."""
+    """ClassAd attribute of the job that holds its `walltime` in seconds; null where the pool has none. A walltime then
+    stands in place of the queue's."""
     image_attribute: Text | None
     """ClassAd attribute of the job that names its image, with `container-runtime: site`; null for the container
     universe."""
+
+    def _walltime_replaces_queue(self) -> bool:
+        return self.walltime_attribute is not None
 
 
 class SlurmOptions(BatchOptions):

@@ -41,39 +41,45 @@ def validated(field: OptionField, value: Any) -> Any:
 
 def in_words(details: ErrorDetails, field: OptionField | None) -> str:
     """Return one error of pydantic's as a person would say it; the value of a secret is not in it."""
-    kind, context, value = details["type"], details.get("ctx", {}), details.get("input")
     if field is not None and field.secret:
         return "is not text; put it in quotes"
-    match kind:
-        case "missing":
-            return "must be set; there is no default"
-        case "extra_forbidden":
-            return "no such option"
+    value, context = shown(details.get("input")), details.get("ctx", {})
+    match details["type"]:
         case "value_error":
             return str(context["error"])
-        case "greater_than_equal" | "greater_than":
-            more = " or more" if kind == "greater_than_equal" else ""
-            bound = context.get("ge", context.get("gt"))
-            return f"must be {bound}{more}, not {shown(value)}" if more else f"must be more than {bound}, not {shown(value)}"
-        case "less_than_equal" | "less_than":
-            bound = context.get("le", context.get("lt"))
-            return f"must be {bound} or less, not {shown(value)}" if "le" in context else f"must be less than {bound}"
         case "literal_error" | "enum":
-            return _not_among(value, str(context["expected"]))
-        case "int_parsing" | "int_type" | "int_from_float":
-            return f"{shown(value)} is not a whole number"
-        case "float_parsing" | "float_type":
-            return f"{shown(value)} is not a number"
-        case "bool_parsing" | "bool_type":
-            return f"{shown(value)} is not a flag; write true or false"
-        case "string_type":
-            return f"{shown(value)} is not text; put it in quotes"
-        case "list_type" | "tuple_type":
-            return f"{shown(value)} is not a list; write [...]"
-        case "dict_type":
-            return f"{shown(value)} is not a table; write {{key: value}}"
-        case _:
-            return f"{details['msg'][:1].lower()}{details['msg'][1:]}, not {shown(value)}"
+            return _not_among(details.get("input"), str(context["expected"]))
+        case "missing":
+            return "must be set; there is no default"
+        case kind if kind in _BOUNDS:
+            limit, words = _BOUNDS[kind]
+            return f"must be {words.format(_short(context[limit]))}, not {_short(details.get('input'))}"
+        case kind:
+            wanted = _TYPES.get(kind)
+            said = f"{details['msg'][:1].lower()}{details['msg'][1:]}"
+            return f"{value} is not {wanted}" if wanted else f"{said}, not {value}"
+
+
+_BOUNDS = {
+    "greater_than_equal": ("ge", "{} or more"),
+    "greater_than": ("gt", "more than {}"),
+    "less_than_equal": ("le", "{} or less"),
+    "less_than": ("lt", "less than {}"),
+}
+_WHOLE, _NUMBER, _FLAG = "a whole number", "a number", "a flag; write true or false"
+_TYPES = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), _WHOLE),
+    **dict.fromkeys(("float_parsing", "float_type"), _NUMBER),
+    **dict.fromkeys(("bool_parsing", "bool_type"), _FLAG),
+    "string_type": "text; put it in quotes",
+    **dict.fromkeys(("list_type", "tuple_type"), "a list; write [...]"),
+    "dict_type": "a table; write {key: value}",
+}
+"""What a field of a user's own model may be refused for; those of this project say it themselves."""
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else shown(value)
 
 
 def _not_among(value: Any, expected: str) -> str:

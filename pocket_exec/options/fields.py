@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -60,14 +61,14 @@ def _flag(value: Any) -> bool:
 
 def _whole_number(value: Any) -> int:
     number = _number_in(value)
-    if number is None or number != number or number in (float("inf"), float("-inf")) or number != int(number):
+    if number is None or not math.isfinite(number) or number != int(number):
         raise ValueError(f"{shown(value)} is not a whole number{_null_hint(value)}")
     return int(number)
 
 
 def _number(value: Any) -> float:
     number = _number_in(value)
-    if number is None or number != number:
+    if number is None or math.isnan(number):
         raise ValueError(f"{shown(value)} is not a number{_null_hint(value)}")
     return float(number)
 
@@ -109,10 +110,11 @@ def _text(value: Any) -> str:
 def _refuse_text(value: Any) -> str:
     if isinstance(value, bool | float):
         kind = "a flag" if isinstance(value, bool) else "a number"
-        raise ValueError(f"{shown(value)} is {kind}, not text; put what you mean in quotes")
+        raise ValueError(f"{shown(value)} is {kind}, not text; put what you mean in quotes")  # noqa: TRY004 - pydantic's
     if value is None:
         raise ValueError("null is not text; write '' for none")
-    raise ValueError(f"{shown(value)} is not text")
+    hint = "; a line with ': ' in it goes in quotes" if isinstance(value, Mapping) else ""
+    raise ValueError(f"{shown(value)} is not text{hint}")
 
 
 def _one_line(text: str) -> str:
@@ -142,7 +144,7 @@ def _table(value: Any) -> Any:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise ValueError(f"{shown(value)} is not a table; write {{key: value}}")
+        raise ValueError(f"{shown(value)} is not a table; write {{key: value}}")  # noqa: TRY004 - pydantic's
     return {str(key): item for key, item in value.items() if item is not None}
 
 

@@ -9,7 +9,7 @@ from pocket_exec.options.base import OptionField
 from pocket_exec.options.parsed import shown
 from pocket_exec.options.yaml_text import parse_value
 
-_NULL = ("", "null", "Null", "NULL", "~", "none", "None")
+_NULL = ("null", "Null", "NULL", "~", "none", "None")
 
 
 def parse_flag(option: OptionField, value: Any) -> Any:
@@ -23,13 +23,15 @@ def parse_flag(option: OptionField, value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         return _entries(option, value)
-    if value is None:
-        if not option.is_flag:
-            raise ValueError(f"needs a value ({option.type}), as --{option.key}=...")
+    if value is None and option.is_flag:
         return True
-    if not isinstance(value, str):
-        return value
-    if option.nullable and (value in _NULL[1:] or (value == "" and not option.type.startswith("text"))):
+    if value is None:
+        raise ValueError(f"needs a value ({option.type}), as --{option.key}=...")
+    return _parsed(option, value) if isinstance(value, str) else value
+
+
+def _parsed(option: OptionField, value: str) -> Any:
+    if option.nullable and value in _NULL:
         return None
     match option.shape:
         case "table":
@@ -43,7 +45,8 @@ def parse_flag(option: OptionField, value: Any) -> Any:
 def _table(option: OptionField, text: str) -> dict[str, Any]:
     table = parse_value(text) if text.lstrip().startswith("{") else None
     if not isinstance(table, dict):
-        raise ValueError(f"{shown(text)} is not a table; write '{{key: value}}', or -O {option.key}.key=value")
+        what = f"is not a table; write '{{key: value}}', or -O {option.key}.key=value"
+        raise ValueError(f"{shown(text)} {what}")  # noqa: TRY004 - it is the text that is wrong
     return table
 
 

@@ -1,4 +1,4 @@
-"""Sorts the keys of a layer: options of the running executor, of other ones, of the user's own factory, and mistakes."""
+"""Sorts the keys of layers: options of the running executor, of others, of the user's own factory, and mistakes."""
 
 from __future__ import annotations
 
@@ -167,8 +167,8 @@ class KeySorter:
             return f"; did you mean {' or '.join(repr(prefix + name) for name in sorted(names))}?"
         # An option that the running executor has is likelier meant than another's.
         for words in ({*self.fields, *(self.sections if table else ())}, set(known)):
-            if near := did_you_mean(plain, words):
-                return near.replace("'", f"'{prefix}", 1).replace(" or '", f" or '{prefix}")
+            if near := did_you_mean(f"{prefix}{plain}", [f"{prefix}{word}" for word in words]):
+                return near
         return ""
 
 
@@ -189,8 +189,7 @@ _CUSTOM_FIELD = OptionField(
 
 def _merge_custom(into: SortedKeys, key: str, item: Any, origin: str) -> None:
     below = into.custom.get(key)
-    both = isinstance(below, Mapping) and isinstance(item, Mapping)
-    into.custom[key] = {**below, **item} if both else item
+    into.custom[key] = {**below, **item} if isinstance(below, Mapping) and isinstance(item, Mapping) else item
     into.custom_origins[key] = origin
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -137,7 +138,7 @@ class DaskOptions(GeneralOptions):
             yield "adaptive-minimum", f"{self.adaptive_minimum} is more than scaleout ({self.scaleout})"
         steps = ("memory-target", "memory-spill", "memory-pause", "memory-terminate")
         on = [(key, self.option_value(key)) for key in steps if self.option_value(key) > 0]
-        for (low, below), (high, above) in zip(on, on[1:], strict=False):
+        for (low, below), (high, above) in itertools.pairwise(on):
             if below > above:
                 yield high, f"{above:g} is less than {low} ({below:g})"
 
@@ -155,7 +156,7 @@ class SchedulerOptions(DaskOptions):
     """How long this place lets a worker live; null for without end."""
 
     def contradictions(self) -> Iterator[tuple[str, str]]:
-        """A client's certificate and its key come together."""
+        """Ask for a client's certificate and its key together."""
         yield from super().contradictions()
         if (self.tls_client_cert is None) != (self.tls_client_key is None):
             given, other = ("cert", "key") if self.tls_client_key is None else ("key", "cert")

@@ -63,9 +63,7 @@ class OptionsMapping(MutableMapping[str, Any]):
         return copy.copy(self)
 
     def __copy__(self) -> OptionsMapping:
-        new = OptionsMapping(None, self._values)
-        object.__setattr__(new, "_model", self._model)
-        return new
+        return _restore(self._model, self._values)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OptionsMapping:
         return self.__copy__()

@@ -19,6 +19,11 @@ class Parsed:
 
     @classmethod
     def parse(cls, value: Any) -> Self:
+        """Read a value from YAML, Python or a flag.
+
+        Raises:
+            ValueError: it is none; in words for the user.
+        """
         raise NotImplementedError
 
     @classmethod

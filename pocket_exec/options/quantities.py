@@ -197,7 +197,8 @@ class TimeOfDay(Parsed, time):
         if isinstance(value, time):
             return cls(value.hour, value.minute, value.second)
         if isinstance(value, str) and re.fullmatch(cls.pattern, value):
-            return cls(*(int(part) for part in value.strip().split(":")))
+            hour, minute, second = (int(part) for part in f"{value.strip()}:0".split(":")[:3])
+            return cls(hour, minute, second)
         raise ValueError(f"{shown(value)} is not a time of day; write '22:30'")
 
 

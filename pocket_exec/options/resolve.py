@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -44,19 +45,16 @@ class Resolved(Generic[O_co]):
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Generic[O_co]):
     """What a value that chooses a layer came to, such as ``batch-system: auto``."""
 
     values: Mapping[str, Any]
     """What stands instead: ``{"batch-system": "slurm"}``."""
     reason: str
     """How that was found, for the origin: ``auto: sbatch is here``."""
-    model: type[Options]
+    model: type[O_co]
+    """The model of what was chosen: the given one, or a subclass of it."""
     defaults: Sequence[Layer]
-
-
-Chooser = Callable[[Mapping[str, Any]], Choice | None]
-"""Takes the values as stacked, not yet checked; returns None where none of them chooses a layer."""
 
 
 def resolve(
@@ -68,7 +66,7 @@ def resolve(
     known_executors: Collection[str],
     custom_module: bool = False,
     lenient_flags: bool = False,
-    choose: Chooser | None = None,
+    choose: Callable[[Mapping[str, Any]], Choice[O] | None] | None = None,
 ) -> Resolved[O]:
     """Stack ``defaults`` and ``user``, later ones win, and check the result against ``model``.
 
@@ -81,20 +79,24 @@ def resolve(
         custom_module: the executor comes from the user's own module. If ``model`` is none of its own, the module may
             use a ``custom:`` table, and options that other executors have are handed to it beside that.
         lenient_flags: flags that only other executors have are set aside, as options in files are.
-        choose: decides what ``auto`` means; its model and defaults then take the place of the given ones, and
-            everything is stacked once more. It may return a subclass's model only.
+        choose: decides what ``auto`` means. It takes the values as stacked, not yet checked, and returns None where
+            none of them chooses a layer; else its model and defaults take the place of the given ones, and everything
+            is stacked once more.
 
     Raises:
         OptionsError: with all faults.
     """
-    chosen = Layer("", {})
-    attempt = _attempt(executor, model, defaults, user, known_executors, custom_module, lenient_flags)
+    sorter = functools.partial(
+        KeySorter.for_model,
+        executor=executor,
+        sections={GENERAL, *KINDS, *known_executors},
+        custom_module=custom_module,
+        lenient_flags=lenient_flags,
+    )
+    attempt = _attempt(sorter(model), defaults, user)
     if choose is not None and (choice := choose(attempt.stacked.values)) is not None:
-        chosen = Layer(choice.reason, choice.values)
-        model = choice.model  # type: ignore[assignment]
-        attempt = _attempt(
-            executor, model, choice.defaults, user, known_executors, custom_module, lenient_flags, chosen
-        )
+        model = choice.model
+        attempt = _attempt(sorter(model), choice.defaults, user, Layer(choice.reason, choice.values))
     options, faults = _checked(model, attempt.stacked)
     faults = [*attempt.keys.faults, *faults]
     if options is None or faults:
@@ -118,29 +120,15 @@ class _Attempt:
 
 
 def _attempt(
-    executor: str,
-    model: type[Options],
-    defaults: Sequence[Layer],
-    user: Sequence[Layer],
-    known_executors: Collection[str],
-    custom_module: bool,
-    lenient_flags: bool,
-    chosen: Layer | None = None,
+    sorter: KeySorter, defaults: Sequence[Layer], user: Sequence[Layer], chosen: Layer | None = None
 ) -> _Attempt:
-    sorter = KeySorter.for_model(
-        model,
-        executor=executor,
-        sections={GENERAL, *KINDS, *known_executors},
-        custom_module=custom_module,
-        lenient_flags=lenient_flags,
-    )
     keys = SortedKeys()
     sorter.sort_defaults(defaults, keys)
     below = len(keys.layers)
     for given in user:
         layers: Sequence[Layer] = [given]
         if isinstance(given, Document):
-            layers, faults = flat_layers(given, executor, known_executors)
+            layers, faults = flat_layers(given, sorter.executor, sorter.sections)
             keys.faults.extend(faults)
         for layer in layers:
             sorter.sort_user(layer, keys)

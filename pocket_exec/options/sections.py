@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from pocket_exec.errors import Fault, did_you_mean
-from pocket_exec.options.defaults import KINDS, same_executor
+from pocket_exec.options.defaults import KINDS, built_in_executors, same_executor
 from pocket_exec.options.layers import Document, Layer
 
 GENERAL = "general"
@@ -19,7 +19,7 @@ def flat_layers(
     A section beats the document's top-level keys: top level < ``general`` < the kind < the executor string. Sections
     of other known executors are left out.
     """
-    known = {GENERAL, *KINDS, *known_executors}
+    known = {GENERAL, *built_in_executors(), *known_executors}
     ranks = _ranks(executor)
     top: dict[str, object] = {}
     sections: dict[str, Layer] = {}

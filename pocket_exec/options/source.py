@@ -21,6 +21,7 @@ __all__ = [
     "FlagValue",
     "Layer",
     "from_flags",
+    "from_keywords",
     "from_mapping",
     "parse_assignment",
     "read_layer",
@@ -96,7 +97,14 @@ def _table_in(given: Any) -> dict[str, Any]:
     return given if isinstance(given, dict) else {}
 
 
-def from_mapping(mapping: Mapping[str, Any], origin: str) -> Document:
+def from_keywords(keywords: Mapping[str, Any], origin: str) -> Layer:
+    """Return the options of Python keyword arguments: ``mem_per_worker`` is ``mem-per-worker``."""
+    values = {name.replace("_", "-"): value for name, value in keywords.items()}
+    origins = {name.replace("_", "-"): f"{origin}, {name}=" for name in keywords}
+    return Layer(origin, values, origins)
+
+
+def from_mapping(mapping: Mapping[Any, Any], origin: str) -> Document:
     """Return the options of a Python dictionary, such as ``run_options`` of cfg.py.
 
     Raises:
@@ -151,7 +159,8 @@ def _python_options(path: Path) -> Any:
     if not path.is_file():
         raise OptionsError([Fault(str(path), "is a directory" if path.is_dir() else "no such file or directory")])
     spec = importlib.util.spec_from_file_location(f"_pocket_exec_run_options_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     try:
         with _importable(path.absolute().parent):

@@ -12,7 +12,7 @@ import yaml
 from pocket_exec.errors import Fault, OptionsError
 
 _INT = re.compile(r"[-+]?(0|[1-9][0-9_]*)", re.ASCII)
-_FLOAT = re.compile(r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9]+)([eE][-+]?[0-9]+)?", re.ASCII)
+_FLOAT = re.compile(r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)([eE][-+][0-9]+)?", re.ASCII)
 _SPECIAL = {".inf": float("inf"), "+.inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan")}
 _CORE = "tag:yaml.org,2002:"
 
@@ -73,7 +73,7 @@ class _Reader:
         if node.tag not in _KNOWN_TAGS:
             self.fault(node, path, f"'{node.tag}' is a type that run options do not have; write text or a number")
             return None
-        return plain(node.value) if node.style is None else node.value
+        return plain(node.value) if isinstance(node, yaml.ScalarNode) and node.style is None else node.value
 
     def fault(self, node: yaml.Node, where: str, what: str) -> None:
         self.faults.append(Fault(where, what, f"{self.name}, line {node.start_mark.line + 1}"))
@@ -110,9 +110,9 @@ def plain(text: str) -> Any:
     if lowered in ("true", "yes", "on", "false", "no", "off") and text in (lowered, lowered.title(), lowered.upper()):
         return lowered in ("true", "yes", "on")
     if _INT.fullmatch(text):
-        return int(text)
+        return int(text.replace("_", ""))
     if _FLOAT.fullmatch(text):
-        return float(text)
+        return float(text.replace("_", ""))
     return _SPECIAL.get(lowered, text)
 
 

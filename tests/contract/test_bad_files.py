@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +35,22 @@ def missing(directory: Path, good: str) -> Path:
     return directory / "missing.root"
 
 
+def first_basket(path: Path) -> int:
+    with uproot.open(path) as file:
+        return int(file["Events"]["Muon_pt"].member("fBasketSeek")[0])
+
+
 def truncated(directory: Path, good: str) -> Path:
     path = directory / "truncated.root"
-    path.write_bytes(Path(good).read_bytes()[:-2000])
+    path.write_bytes(Path(good).read_bytes()[: first_basket(Path(good)) + 100])
     return path
 
 
 def damaged(directory: Path, good: str) -> Path:
-    """The header and the tree are whole, the baskets are not."""
+    """The header and the tree are whole, a basket is not."""
     path = directory / "damaged.root"
-    shutil.copy(good, path)
-    with uproot.open(path) as file:
-        branch = file["Events"]["Muon_pt"]
-        start = int(branch.member("fBasketSeek")[0])
-    content = bytearray(path.read_bytes())
+    start = first_basket(Path(good))
+    content = bytearray(Path(good).read_bytes())
     content[start + 80 : start + 400] = b"\0" * 320
     path.write_bytes(content)
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import logging.handlers
 import os
@@ -13,8 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from pocket_exec.cli.chatter import quiet_libraries
+from pocket_exec.cli.messages import messages
+from pocket_exec.runs.log import run_log
 
 _CLUSTER = """
     import logging
@@ -132,3 +136,19 @@ def test_all_loggers_are_left_as_they_were_found(log: tuple[logging.Logger, list
         assert state() == before
     finally:
         logging.getLogger("distributed.worker").removeHandler(own)
+
+
+def test_the_runs_log_file_has_what_the_terminal_is_spared(tmp_path: Path) -> None:
+    terminal, told = io.StringIO(), list[str]()
+    project = logging.getLogger("pocket_exec")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        with messages(Console(file=terminal)), quiet_libraries(project, told.append), run_log(tmp_path / "run.log"):
+            logging.getLogger("distributed.scheduler").warning("from the scheduler")
+            logging.getLogger("pocket_exec.test").info("from this project")
+            warnings.warn("from Python", RuntimeWarning, stacklevel=1)
+    assert terminal.getvalue().split(" ", 1)[1] == "from this project\n"
+    assert told == ["RuntimeWarning: from Python"]
+    logged = (tmp_path / "run.log").read_text()
+    assert [logged.count(f"from {who}") for who in ("the scheduler", "this project")] == [1, 1]
+    assert "RuntimeWarning: from Python" in logged

@@ -6,6 +6,7 @@ import json
 import pkgutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,10 @@ import pocket_exec
 
 SLOW = {"awkward", "coffea", "dask", "dask_jobqueue", "distributed", "hist", "loky", "numpy", "pandas", "uproot"}
 
-# They are imported when a run starts, and cannot exist without coffea, Dask or loky.
-MAY_BE_SLOW = ("pocket_exec.engine.", "pocket_exec.sites.")
-MAY_BE_SLOW_MODULES = {f"pocket_exec.executors.{name}" for name in ("code_plugin", "dask", "dask_pool", "processes")}
+# What answers without a run; `cli.run` is imported when one starts.
+LIGHT_ROOMS = ("pocket_exec.options", "pocket_exec.analysis", "pocket_exec.cli")
+LIGHT = ("pocket_exec", "pocket_exec.executors", "pocket_exec.executors.registry", "pocket_exec.runs.record")
+NOT_LIGHT = {"pocket_exec.cli.run"}
 
 _IMPORT_EACH = """
 import importlib, json, sys
@@ -31,29 +33,63 @@ print(json.dumps(found))
 """
 
 
+_ANSWER = """
+import json, sys
+import pocket_exec.cli
+slow, door, *sys.argv = json.loads(sys.argv[1])
+try:
+    getattr(pocket_exec.cli, door)()
+except SystemExit as end:
+    assert not end.code, end.code
+print(json.dumps([name for name in slow if name in sys.modules]))
+"""
+
+
 def _light_modules() -> list[str]:
-    names = ["pocket_exec", *(m.name for m in pkgutil.walk_packages(pocket_exec.__path__, "pocket_exec."))]
-    return [name for name in names if not name.startswith(MAY_BE_SLOW) and name not in MAY_BE_SLOW_MODULES]
+    names = [module.name for module in pkgutil.walk_packages(pocket_exec.__path__, "pocket_exec.")]
+    rooms = tuple(f"{room}." for room in LIGHT_ROOMS)
+    return [*LIGHT, *(name for name in names if name.startswith(rooms) and name not in NOT_LIGHT)]
 
 
 def _slow_imports(*modules: str) -> dict[str, list[str]]:
     """Import ``modules`` in turn in a fresh interpreter; return which slow packages each of them brought."""
-    given = json.dumps([modules, sorted(SLOW)])
-    done = subprocess.run(
-        [sys.executable, "-c", _IMPORT_EACH, given], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, list[str]] = json.loads(done.stdout)
+    found: dict[str, list[str]] = _said(_IMPORT_EACH, [modules, sorted(SLOW)])
     return found
 
 
-def test_modules_outside_the_engine_and_dask_s_factories_import_nothing_slow() -> None:
+def _said(program: str, given: object) -> Any:
+    """Run ``program`` in a fresh interpreter and return what it says in its last line."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(given)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_what_answers_without_a_run_imports_nothing_slow() -> None:
     assert _slow_imports(*_light_modules()) == {}
 
 
-@pytest.mark.parametrize("door", ["pocket_exec", "pocket_exec.api", "pocket_exec.cli", "pocket_exec.executors"])
-def test_a_door_of_the_package_opens_without_a_slow_import(door: str) -> None:
-    assert _slow_imports(door) == {}
+@pytest.mark.parametrize("room", [*LIGHT, *LIGHT_ROOMS])
+def test_a_light_room_is_light_by_itself(room: str) -> None:
+    assert _slow_imports(room) == {}
+
+
+@pytest.mark.parametrize(
+    ("door", "words"),
+    [
+        ("runner", ["--help"]),
+        ("runner", ["--version"]),
+        ("main", ["sites"]),
+        ("main", ["options", "iterative"]),
+        ("main", ["options", "dask"]),
+        ("main", ["options", "dask@lxplus"]),
+        ("main", ["options", "dask@lxplus", "--json-schema"]),
+        ("main", ["completion", "bash"]),
+    ],
+)
+def test_a_question_is_answered_without_a_slow_import(door: str, words: list[str]) -> None:
+    assert _said(_ANSWER, [sorted(SLOW), door, door, *words]) == []
 
 
 def test_a_slow_import_would_be_seen() -> None:

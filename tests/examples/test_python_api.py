@@ -26,6 +26,7 @@ def python(*arguments: str, data: Path, cwd: Path) -> str:
         [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
     return done.stdout
 
 

@@ -30,9 +30,8 @@ class Clock:
         return self.now
 
 
-def failed(
-    dataset: str, error: str = "KeyError", *, skipped: bool = False, kind: FaultKind = FaultKind.USER
-) -> Failure:
+def failed(dataset: str, error: str = "KeyError", *, skipped: bool = False) -> Failure:
+    kind = FaultKind.BAD_FILE if skipped else FaultKind.USER
     return Failure(
         dataset, "root://host//a.root", "Events", 0, 100, kind, error, "no field 'x'\nmore", "", "wn1", 3, skipped
     )

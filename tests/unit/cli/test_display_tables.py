@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
+from pocket_exec.cli.failures import failure_table, grouped
 from pocket_exec.cli.tables import (
     WrittenFile,
     closing,
     dataset_table,
-    failure_table,
     files_lines,
-    grouped,
     result_line,
     show_closing,
 )

@@ -1,0 +1,135 @@
+"""Runs what is compared in turns, each as a whole process, and keeps what it took."""
+
+from __future__ import annotations
+
+import gc
+import os
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PEAK_SEEN_EVERY_S = 0.02
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A process that has ended well."""
+
+    wall_s: float
+    peak_mb: float
+    """Largest resident memory of the process itself, without its children; NaN where it was not watched."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Two sides of one comparison, a value per round each; less is better."""
+
+    what: str
+    ours: Sequence[float]
+    beside: str
+    """What it is compared with."""
+    theirs: Sequence[float]
+    unit: str
+    goal: float | None = None
+    """The largest ratio that is good enough; None: for information."""
+
+    @property
+    def ratio(self) -> float:
+        """Ratio of the medians."""
+        return statistics.median(self.ours) / statistics.median(self.theirs)
+
+    @property
+    def ratios(self) -> tuple[float, float]:
+        """The smallest and largest ratio of a round."""
+        each = [mine / other for mine, other in zip(self.ours, self.theirs, strict=True)]
+        return min(each), max(each)
+
+    @property
+    def verdict(self) -> str:
+        """Return ``pass``, ``miss``, or nothing where there is no goal."""
+        if self.goal is None:
+            return ""
+        return "pass" if round(self.ratio, 3) <= self.goal else "miss"
+
+
+def in_turns(variants: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """Call all ``variants`` in each round, each round beginning with another one, and return the results of each."""
+    names = list(variants)
+    results: dict[str, list[T]] = {name: [] for name in names}
+    for number in range(rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            gc.collect()
+            results[name].append(variants[name]())
+            print(f"  round {number + 1} of {rounds}: {name}", flush=True)
+    return results
+
+
+def process(
+    arguments: Sequence[str | Path], *, env: Mapping[str, str] | None = None, watch_memory: bool = False
+) -> Finished:
+    """Run a command to its end.
+
+    Raises:
+        RuntimeError: it failed; the message has the end of what it printed.
+    """
+    with tempfile.TemporaryFile() as printed:
+        begin = time.perf_counter()
+        child = subprocess.Popen(
+            arguments, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed, env=os.environ | dict(env or {})
+        )
+        peak = _Peak(child.pid) if watch_memory else None
+        status = child.wait()
+        wall_s = time.perf_counter() - begin
+        peak_mb = peak.stop() if peak is not None else float("nan")
+        if status:
+            printed.seek(0)
+            told = printed.read().decode(errors="replace")[-3000:]
+            raise RuntimeError(f"{' '.join(map(str, arguments))}\nended with status {status}:\n{told}")
+    return Finished(wall_s, peak_mb)
+
+
+class _Peak:
+    """Watches a process's largest resident memory.
+
+    ``ru_maxrss`` would not do: on Linux it starts from the size of the process that started this one.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._peak_mb = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> float:
+        self._over.set()
+        self._thread.join()
+        return self._peak_mb
+
+    def _watch(self) -> None:
+        while not self._over.wait(PEAK_SEEN_EVERY_S):
+            self._peak_mb = max(self._peak_mb, resident_mb(self._pid))
+
+
+def resident_mb(pid: int) -> float:
+    """Return a process's largest resident memory so far on Linux, the present one elsewhere; 0 if it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0.0)
+    except OSError:
+        pass
+    import psutil
+
+    try:
+        return psutil.Process(pid).memory_info().rss / 2**20
+    except psutil.Error:
+        return 0.0

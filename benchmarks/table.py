@@ -1,0 +1,82 @@
+"""The table of ratios: on the terminal, and in Markdown for the documentation."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from measure import Row
+from rich.console import Console
+from rich.table import Table
+
+PACKAGES = ("pocket-exec", "coffea", "dask", "distributed", "uproot", "awkward", "hist", "numpy", "pydantic")
+HEAD = ("what", "takes", "beside", "takes", "ratio", "of the rounds", "goal", "")
+
+
+def machine() -> str:
+    """Return what was measured on, and with which versions."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}; {_processor()}, {cores} cores, {memory_gb:.0f} GB, {platform.system()}; "
+        f"load before the first measurement {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, {versions}."
+    )
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print the table."""
+    table = Table(*HEAD, box=None, pad_edge=False)
+    for row in rows:
+        style = {"miss": "bold red", "pass": "green"}.get(row.verdict, "")
+        *cells, verdict = _cells(row)
+        table.add_row(*cells, f"[{style}]{verdict}[/]" if style else verdict)
+    Console(width=None if Console().is_terminal else 180).print(table)
+
+
+def markdown(rows: Sequence[Row], machine: str) -> str:
+    """Return the table as a page's part.
+
+    The name ``machine`` is the line that ``machine()`` returned before the measurements.
+    """
+    lines = ["| " + " | ".join(HEAD) + " |", "|---|--:|---|--:|--:|--:|--:|---|"]
+    lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
+    rounds = sorted({len(row.ours) for row in rows})
+    counts = " or ".join(map(str, rounds))
+    explained = (
+        f"Medians of {counts} rounds; within a round each side runs once, in rotating order. "
+        "“Of the rounds”: the smallest and largest ratio of a single round. Rows without a goal are for comparison."
+    )
+    return "\n".join([*lines, "", explained, "", f"Machine: {machine}", ""])
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    low, high = row.ratios
+    return (
+        row.what,
+        _amount(row.ours, row.unit),
+        row.beside,
+        _amount(row.theirs, row.unit),
+        f"{row.ratio:.2f}",
+        f"{low:.2f}-{high:.2f}",
+        "" if row.goal is None else f"{row.goal:g}",
+        row.verdict,
+    )
+
+
+def _amount(values: Sequence[float], unit: str) -> str:
+    median = statistics.median(values)
+    return f"{median:.0f} {unit}" if median >= 100 else f"{median:.3g} {unit}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
