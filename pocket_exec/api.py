@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 RunOptions = Path | str | Mapping[str, Any] | Sequence[Path | str | Mapping[str, Any]] | None
 
 
-def run(
+def run(  # noqa: PLR0913 - all by name, but the first two
     fileset: object,
     processor: Any,
     *,

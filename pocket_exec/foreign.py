@@ -37,7 +37,7 @@ def process_with(
         except KeyboardInterrupt as interrupt:
             report.interrupt = interrupt
             break
-        except Exception as error:  # the user's code and the user's executor may raise anything
+        except Exception as error:  # noqa: BLE001 - the user's code and the user's executor may raise anything
             trouble = describe(error)
             failed = failure(chunks[0], trouble.kind, trouble.error, trouble.message, traceback=trouble.traceback)
             outcome.failures.append(failed)

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 from pocket_exec.errors import Interrupted
 
@@ -55,13 +54,13 @@ def interrupts_held() -> Iterator[None]:
         raise Interrupted(number)
 
 
-def _handle(number: int, frame: FrameType | None) -> Any:
+def _handle(number: int, _: FrameType | None) -> None:
     _State.seen += 1
     if _State.seen == 1 and _State.held:
         _State.pending = signal.Signals(number)
     elif _State.seen == 1:
         raise Interrupted(number)
     elif _State.seen == 2:
-        print("saving what is there; once more to give it up", file=sys.stderr)
+        sys.stderr.write("saving what is there; once more to give it up\n")
     else:
         os._exit(128 + number)

@@ -16,7 +16,15 @@ from pocket_exec.executors.registry import ExecutorName, Registry, parse
 from pocket_exec.options.defaults import defaults_layers, known_sites, model_for
 from pocket_exec.options.model import GeneralOptions
 from pocket_exec.options.resolve import Resolved, resolve
-from pocket_exec.options.source import Document, FlagValue, Layer, from_flags, from_mapping, read_layer, read_run_options
+from pocket_exec.options.source import (
+    Document,
+    FlagValue,
+    Layer,
+    from_flags,
+    from_mapping,
+    read_layer,
+    read_run_options,
+)
 from pocket_exec.runs.outputs import Unit, Wanted, units
 
 if TYPE_CHECKING:
@@ -72,6 +80,8 @@ class Choice:
     known: Sequence[str]
     custom: CustomModule | None = None
     factory: type[ExecutorFactory] | None = None
+    brought_by: str = ""
+    """The distribution of a factory that is not this project's."""
 
 
 def choose(request: Request, registry: Registry, in_cfg: str | None = None) -> Choice:
@@ -90,17 +100,19 @@ def choose(request: Request, registry: Registry, in_cfg: str | None = None) -> C
         base = _base_of_custom(name, known)
         model = module.options_model or model_for(base)
         return Choice(name, model, defaults_layers(base), [*known, name.text], custom=module)
-    factory = registry.factory(name)
+    entry, factory = registry.entry(name), registry.factory(name)
     if name.kind == "dask" and name.entry in ("dask@tcp", "dask@tls") and not name.place.partition("://")[2]:
         raise ExecutorError(f"'{name.text}' has no address; write {name.entry}://host:port")
     layers = list(defaults_layers(name.text))
     if factory.defaults is not None:
         layers.append(read_layer(factory.defaults))
-    return Choice(name, factory.options_model, layers, known, factory=factory)
+    return Choice(
+        name, factory.options_model, layers, known, factory=factory, brought_by="" if entry.ours else entry.source
+    )
 
 
 def _base_of_custom(name: ExecutorName, known: Sequence[str]) -> str:
-    """The executor whose defaults a custom module starts from: the one of its string, else of its kind."""
+    """Return the executor whose defaults a custom module starts from: the one of its string, else of its kind."""
     if name.text in known or name.url:
         return name.text
     if name.kind in known:
@@ -127,7 +139,7 @@ def resolved_options(request: Request, choice: Choice, in_cfg: Mapping[str, Any]
         read(lambda: from_mapping(in_cfg, f"run_options in {cfg}"))
     for number, given in enumerate(request.run_options):
         if isinstance(given, Mapping):
-            read(lambda given=given: from_mapping(given, f"run_options {number + 1}"))  # type: ignore[misc]
+            read(lambda given=given, number=number: from_mapping(given, f"run_options {number + 1}"))  # type: ignore[misc]
         else:
             read(lambda given=given: read_run_options(Path(given)))  # type: ignore[misc]
     if request.test:
@@ -141,7 +153,7 @@ def resolved_options(request: Request, choice: Choice, in_cfg: Mapping[str, Any]
         choice.defaults,
         user,
         known_executors=choice.known,
-        custom_module=choice.custom is not None and choice.custom.options_model is None,
+        custom_module=choice.custom is not None,
         lenient_flags=request.test and request.executor is None,
     )
     for note in resolved.notes:
@@ -212,7 +224,7 @@ def make_factory(choice: Choice, resolved: Resolved[Any], outputdir: Path | None
     """Make the factory of the chosen executor; nothing is acquired yet, save by a custom module that does so itself.
 
     Raises:
-        ExecutorError: a custom module raises, or returns something else.
+        ExecutorError: a custom module or another package's factory raises, or it returns something else.
     """
     from pocket_exec.options.mapping import OptionsMapping
 
@@ -220,4 +232,6 @@ def make_factory(choice: Choice, resolved: Resolved[Any], outputdir: Path | None
     if choice.custom is not None:
         return choice.custom.factory(choice.name.kind, given, outputdir)
     assert choice.factory is not None
+    if choice.brought_by:
+        return steps_told()
     return choice.factory(given, outputdir)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import sysconfig
 import traceback
 from pathlib import Path
 from types import ModuleType
@@ -42,18 +43,19 @@ def load_module(path: Path, name: str) -> ModuleType:
 def users_traceback(error: BaseException, path: Path) -> str:
     """Return the traceback of ``error`` from the user's file at ``path`` to the last line of the user's.
 
-    What libraries do below that line is left out; a syntax error is shown at its own line.
+    What libraries do below that line is left out, as is what is not the user's; a syntax error is shown at its own line.
     """
     told = traceback.TracebackException.from_exception(error)
     if isinstance(error, SyntaxError) and Path(error.filename or "").is_file():
         return "".join(told.format_exception_only()).rstrip()
-    files = [frame.filename for frame in told.stack]
-    theirs = [number for number, file in enumerate(files) if _is_beside(file, path)]
-    if str(path) in files:
-        told.stack = traceback.StackSummary.from_list(told.stack[files.index(str(path)) : theirs[-1] + 1])
+    theirs = [number for number, frame in enumerate(told.stack) if _is_beside(frame.filename, path)]
+    if not theirs:
+        return "".join(told.format_exception_only()).rstrip()
+    told.stack = traceback.StackSummary.from_list(told.stack[theirs[0] : theirs[-1] + 1])
     return "".join(told.format()).rstrip()
 
 
 def _is_beside(file: str, path: Path) -> bool:
     """Whether ``file`` is the user's as ``path`` is: in its directory or below, and not of an environment there."""
-    return Path(file).is_relative_to(path.parent) and "site-packages" not in file
+    libraries = (Path(__file__).parent, *map(Path, sysconfig.get_paths().values()))
+    return Path(file).is_relative_to(path.parent) and not any(map(Path(file).is_relative_to, libraries))

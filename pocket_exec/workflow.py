@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Protocol
 
 from pocket_exec.analysis.fileset import Fileset
@@ -20,7 +19,7 @@ from pocket_exec.engine.metadata_cache import Key, MetadataCache, default_path
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure, Listener
 from pocket_exec.engine.policy import Policy
 from pocket_exec.engine.pool import Pool, SerialPool
-from pocket_exec.errors import Interrupted, PocketExecError, ProcessingError
+from pocket_exec.errors import PocketExecError, ProcessingError
 from pocket_exec.executors.factory import policy as policy_of
 from pocket_exec.executors.proxy import proxy_named
 from pocket_exec.foreign import process_with
@@ -32,9 +31,8 @@ from pocket_exec.runs.decide import AlreadyDone, Decision, Refuse, decide, refus
 from pocket_exec.runs.directory import OutputDirectory
 from pocket_exec.runs.key import ContentKey
 from pocket_exec.runs.outputs import Listeners, ResultWriter
-from pocket_exec.runs.record import RunRecord
 from pocket_exec.runs.record_file import read_record
-from pocket_exec.runs.results import ExistingResult, SavedResult, existing_results
+from pocket_exec.runs.results import existing_results
 
 log = logging.getLogger(__name__)
 
@@ -98,9 +96,7 @@ class _Run:
             items = work_items(self._fileset, infos, self._cut)
             return self._process(executor, items, unreadable)
 
-    def _metadata(
-        self, missing: Mapping[Key, Any], pool: Pool
-    ) -> tuple[dict[Key, FileInfo], list[Failure]]:
+    def _metadata(self, missing: Mapping[Key, Any], pool: Pool) -> tuple[dict[Key, FileInfo], list[Failure]]:
         options = self._prepared.options
         read = ReadMetadata(options.format, options.xrootd_timeout, options.align_clusters, options.uproot_options)
 
@@ -187,17 +183,15 @@ class _Run:
 
         arguments = {} if options.format == "parquet" else {"uproot_options": dict(options.uproot_options or {})}
         if isinstance(executor, PocketExecutor):
-            executor = replace(
-                executor, listener=_Seeded(listener, unreadable), replicas=replicas, status=False, report=Report()
-            )
-            report = executor.report
+            report = Report()
+            executor = replace(executor, listener=_Seeded(listener, unreadable), replicas=replicas, report=report)
             if items:
                 try:
                     runner(executor).run(items, work, **arguments)
-                except (PocketExecError, KeyboardInterrupt) as error:
+                except (PocketExecError, KeyboardInterrupt):
                     # All of it is in the report; what is not is a fault that came before the first chunk.
                     if not report.datasets:
-                        raise error
+                        raise
         else:
             report = process_with(runner(executor), items, work, arguments, listener)
         result.datasets = _all_datasets(self._fileset, report, unreadable)

@@ -20,7 +20,19 @@ TREENAME = "Events"
 """The tree of CMS NanoAOD, where the fileset and cfg.py name none."""
 
 RESERVED_METADATA = frozenset(
-    "dataset filename treename metadata entrystart entrystop fileuuid numentries uuid clusters preload".split()
+    {
+        "clusters",
+        "dataset",
+        "entrystart",
+        "entrystop",
+        "filename",
+        "fileuuid",
+        "metadata",
+        "numentries",
+        "preload",
+        "treename",
+        "uuid",
+    }
 )
 """Names that coffea's Runner keeps for itself (coffea 2026.9, ``processor.executor``)."""
 
@@ -177,12 +189,13 @@ class _Reader:
     def _expand(self, text: str, where: str) -> list[str]:
         """Return the absolute paths that ``text`` means; addresses with a protocol stay as they are."""
         if "://" in text:
-            return self._expand_remote(text, where) if glob.has_magic(text.split("?")[0]) else [text]
+            return self._expand_remote(text, where) if glob.has_magic(text.partition("?")[0]) else [text]
         for base in (Path.cwd(), self._base):
             candidate = base / Path(text).expanduser()
             if candidate.exists():
                 return [str(candidate.resolve() if candidate.suffix == ".json" else candidate)]
-            if glob.has_magic(text) and (found := sorted(glob.glob(str(candidate), recursive=True))):
+            found = sorted(glob.glob(str(candidate), recursive=True))  # noqa: PTH207 - the pattern is absolute
+            if found:
                 return found
         if glob.has_magic(text):
             self._faults.append(Fault(where, f"no file matches {text}"))
@@ -196,7 +209,7 @@ class _Reader:
         try:
             file_system, path = fsspec.core.url_to_fs(text)
             found = sorted(str(file_system.unstrip_protocol(name)) for name in file_system.glob(path))
-        except Exception as error:  # each protocol has its own errors, and its own missing packages
+        except Exception as error:  # noqa: BLE001 - each protocol has its own errors, and its own missing packages
             self._faults.append(Fault(where, f"{text}: {type(error).__name__}: {error}"))
             return []
         if not found:

@@ -43,7 +43,7 @@ def _refusal(obj: object) -> str | None:
 
     try:
         cloudpickle.dumps(obj)
-    except Exception as error:  # each type refuses in its own way
+    except Exception as error:  # noqa: BLE001 - each type refuses in its own way
         return f"{type(error).__name__}: {error}"
     return None
 

@@ -24,7 +24,7 @@ SHORT_FLAGS = {
 """Flags of their own that are run options too."""
 
 
-class LogLevel(click.ParamType):
+class LogLevel(click.ParamType[int]):
     """A logging level by name or number."""
 
     name = "level"
@@ -149,7 +149,9 @@ def _arguments(ctx: click.Context, params: dict[str, Any]) -> Arguments:
         missing = [flag for flag in missing if flag != "-o"]
     if missing:
         raise click.UsageError(f"Missing option {' and '.join(repr(flag) for flag in missing)}.")
-    flags = [FlagValue(key, str(params[name]), f"--{key}") for name, key in SHORT_FLAGS.items() if params[name] is not None]
+    flags = [
+        FlagValue(key, str(params[name]), f"--{key}") for name, key in SHORT_FLAGS.items() if params[name] is not None
+    ]
     flags += [FlagValue("skip-bad-files", None, "--skip-bad-files")] if params["skip_bad_files"] else []
     flags += flag_values(ctx.args)
     flags += [parse_assignment(text) for text in params["settings"]]
@@ -166,8 +168,13 @@ def _arguments(ctx: click.Context, params: dict[str, Any]) -> Arguments:
         force=params["force"],
     )
     return Arguments(
-        request, params["cfg"], params["outputdir"], params["loglevel"], params["quiet"],
-        params["show_options"], params["dry_run"],
+        request,
+        params["cfg"],
+        params["outputdir"],
+        params["loglevel"],
+        params["quiet"],
+        params["show_options"],
+        params["dry_run"],
     )
 
 
@@ -182,7 +189,9 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
 _version_option = click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print the version and exit."
 )
-_EPILOG = "Every option of the executor is a flag too, such as --mem-per-worker 4GB: see `pocket-exec options EXECUTOR`."
+_EPILOG = (
+    "Every option of the executor is a flag too, such as --mem-per-worker 4GB: see `pocket-exec options EXECUTOR`."
+)
 _PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["-h", "--help"]}
 
 
@@ -190,7 +199,7 @@ _PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_opti
 @_run_options
 @_version_option
 @click.pass_context
-def run_command(ctx: click.Context, **params: Any) -> int:
+def run_command(ctx: click.Context, /, **params: Any) -> int:
     """Run a coffea analysis, here or on a batch farm."""
     arguments = _arguments(ctx, params)
     from pocket_exec.cli.run import run

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pocket_exec.cli.terminal import Terminal
 from rich.table import Table
 from rich.text import Text
 
+from pocket_exec.cli.terminal import Terminal
 from pocket_exec.executors.registry import Registry
 from pocket_exec.options.defaults import known_sites
 from pocket_exec.options.resolve import Resolved
@@ -46,10 +46,10 @@ def show_options_of(executor: str, custom_setup: Path | None, schema: bool) -> N
 
 
 def _options_of(executor: str, custom_setup: Path | None) -> tuple[Any, Sequence[Any]]:
-    from pocket_exec.options.defaults import defaults_layers, model_for
+    from pocket_exec.options.defaults import built_in_executors, defaults_layers, model_for, same_executor
 
-    site_names = {name for site in known_sites().values() for name in (site.executor, *site.aliases)}
-    if custom_setup is None and executor in site_names:
+    # What this project has itself needs no factory, which would bring Dask along.
+    if custom_setup is None and same_executor(executor) in built_in_executors():
         return model_for(executor), defaults_layers(executor)
     choice = choose(Request(executor=executor, custom_setup=custom_setup), Registry.installed())
     return choice.model, choice.defaults

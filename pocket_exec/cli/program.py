@@ -32,7 +32,7 @@ def execute(command: click.Command, name: str) -> int:
         # Whoever reads our output has had enough: head, less.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
-    except Exception:
+    except Exception:  # noqa: BLE001 - told as a bug, with its traceback
         traceback.print_exc()
         click.echo("\nThis is a bug in pocket-exec. Please report it, with the lines above.", err=True)
         return BUG

@@ -65,7 +65,7 @@ def attempt(function: Callable[[Any], Any], item: object) -> Answer:
     host = socket.gethostname()
     try:
         value = function(item)
-    except Exception as error:  # the user's code may raise anything, and may raise what cannot be pickled
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything, and may raise what cannot be pickled
         return Answer(None, describe(error), time.perf_counter() - start, host)
     return Answer(value, None, time.perf_counter() - start, host)
 
@@ -132,7 +132,7 @@ _MACHINERY = ("coffea.processor.executor", "pocket_exec.")
 
 
 def _users_traceback(chain: list[BaseException]) -> str:
-    """The traceback without the frames of coffea's Runner and of this project, which say nothing to the user."""
+    """Return the traceback without the frames of coffea's Runner and of this project."""
     lines: list[str] = []
     for error in reversed(chain):
         stack = [

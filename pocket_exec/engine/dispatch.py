@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,7 +41,7 @@ class Dispatch:
     _flying: set[int] = field(default_factory=set)
     _attempts: dict[int, int] = field(default_factory=dict)
 
-    def settled(self, function: Function) -> Iterator[Settled]:
+    def settled(self, function: Function) -> Generator[Settled, None, None]:
         """Run all items and yield each once it is settled; on any exception the pool is left with nothing to do.
 
         The consumer stops the run by closing the iterator.

@@ -89,7 +89,7 @@ class Fold:
             return a if a.leaves else b
         try:
             return _Block(self._merge(a.value, b.value), a.leaves + b.leaves)
-        except Exception as error:  # whatever the user's accumulators raise when they are added
+        except Exception as error:  # noqa: BLE001 - whatever the user's accumulators raise when they are added
             keep, lost = (a, left + 1) if a.leaves >= b.leaves else (b, left)
             self.dropped.append(Dropped(lost << level, min((lost + 1) << level, self._widths[0]), error))
             return keep

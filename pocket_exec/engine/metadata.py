@@ -65,7 +65,7 @@ def file_stamp(name: str) -> str | None:
             status = os.stat(name)
             return f"{status.st_size}:{status.st_mtime_ns}"
         return _remote_stamp(name)
-    except Exception:  # each protocol has its own errors; the file is then read afresh, which says what is wrong
+    except Exception:  # noqa: BLE001 - each protocol has its own errors; the file is then read afresh, which says what is wrong
         return None
 
 

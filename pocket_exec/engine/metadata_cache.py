@@ -57,7 +57,7 @@ class MetadataCache:
         return key in self._entries
 
     def find(self, key: Key, stamp: str | None, *, clusters: bool) -> FileInfo | None:
-        """Return what is known of a file, if its stamp still holds (and its clusters are there when they are needed)."""
+        """Return what is known of a file, if its stamp still holds, with its clusters where they are needed."""
         entry = self._entries.get(key)
         if entry is None or stamp is None or entry["stamp"] != stamp or (clusters and entry["clusters"] is None):
             return None
@@ -83,7 +83,7 @@ class MetadataCache:
             self._changed = True
 
     def save(self) -> None:
-        """Write what changed, beside what other runs have written meanwhile; a cache that cannot be written is let be."""
+        """Write what changed, beside what other runs have written meanwhile, where it can be written."""
         if not self._changed:
             return
         merged = {**MetadataCache.load(self.path)._entries, **self._entries}

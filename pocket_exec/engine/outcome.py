@@ -82,13 +82,13 @@ class Listener(Protocol):
     """Is told, on the thread that runs the executor, what happens to the chunks."""
 
     def planned(self, plans: Sequence[DatasetPlan]) -> None:
-        """All chunks are known; called once, before the first."""
+        """Take note of all there is to do; called once, before the first chunk."""
 
     def chunk_done(self, dataset: str, events: int, seconds: float) -> None:
-        """A chunk's result is in; ``seconds`` is what it took on its worker."""
+        """Take note of a result that is in; ``seconds`` is what it took on its worker."""
 
     def chunk_failed(self, failure: Failure) -> None:
-        """A chunk was given up, after its retries."""
+        """Take note of a chunk that was given up, after its retries."""
 
     def dataset_done(self, outcome: DatasetOutcome, total: Any) -> None:
-        """All chunks of a dataset are done or given up; ``total`` is its sum (None: nothing succeeded)."""
+        """Take note of a dataset that is settled; ``total`` is its sum (None: nothing succeeded)."""

@@ -56,7 +56,7 @@ class Plan:
 
 
 def plan(items: Sequence[Any]) -> Plan:
-    """Group ``items`` by dataset and file; items of another kind than coffea's work items are one file of one dataset."""
+    """Group ``items`` by dataset and file; items that are not coffea's work items are one file of one dataset."""
     datasets: dict[str, dict[tuple[str, str], list[int]]] = {}
     for index, item in enumerate(items):
         files = datasets.setdefault(getattr(item, "dataset", ""), {})

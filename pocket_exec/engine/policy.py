@@ -48,4 +48,4 @@ class Policy:
         if not trouble.passing:
             return 0.0
         bound: float = min(self.longest_delay_s, self.first_delay_s * 2.0 ** (attempt - 1))
-        return bound * random.uniform(0.5, 1.0)  # noqa: S311 (jitter, not cryptography)
+        return bound * random.uniform(0.5, 1.0)

@@ -34,7 +34,7 @@ def attempt_packed(packed: bytes | Path, digest: str, item: object) -> Answer:
     """Attempt ``item`` with the function that ``packed`` holds, or names; the answer's value is pickled bytes."""
     try:
         function = _unpacked(packed, digest)
-    except Exception as error:  # unpickling imports the user's modules
+    except Exception as error:  # noqa: BLE001 - unpickling imports the user's modules
         message = f"the processor cannot be loaded on the worker: {error}"
         return Answer(None, Trouble(FaultKind.USER, False, type(error).__name__, message), 0.0, "")
     with _warnings_kept() as warned:
@@ -45,7 +45,7 @@ def attempt_packed(packed: bytes | Path, digest: str, item: object) -> Answer:
         return answer
     try:
         return replace(answer, value=cloudpickle.dumps(answer.value, protocol=5))
-    except Exception as error:  # each type refuses in its own way
+    except Exception as error:  # noqa: BLE001 - each type refuses in its own way
         from pocket_exec.analysis.pickling import unpicklable_part
 
         part, reason = unpicklable_part(answer.value, "result") or ("result", str(error))
@@ -70,7 +70,7 @@ def unpacked(answer: Answer) -> Answer:
         return answer
     try:
         return replace(answer, value=cloudpickle.loads(answer.value))
-    except Exception as error:  # a class that the client does not have, or that does not load
+    except Exception as error:  # noqa: BLE001 - a class that the client does not have, or that does not load
         message = f"the result cannot be read back: {error}"
         return replace(answer, value=None, trouble=Trouble(FaultKind.RESULT, False, type(error).__name__, message))
 

@@ -52,7 +52,7 @@ class DatasetSum:
         return failures
 
     def total(self) -> Any:
-        """Return the sum so far in the shape of coffea's wrapped result, or None; what does not add is in the outcome."""
+        """Return the sum so far as coffea wraps it, or None; what does not add is among the failures."""
         for file, fold in sorted(self._files.items()):
             self._tree.put(file, fold.total())
         self._files.clear()

@@ -19,7 +19,7 @@ LARGEST_ARCHIVE = 50 * 10**6
 """Bytes of modules beside cfg.py that are sent to workers; more is data rather than code."""
 
 
-class CodePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed is not typed
+class CodePlugin(WorkerPlugin):
     """Puts directories, or an unpacked archive, at the head of a worker's import path.
 
     It uses nothing but the standard library: it runs on workers that have never heard of this project.
@@ -76,10 +76,9 @@ def archive(directories: Sequence[Path]) -> CodePlugin:
         ExecutorError: the modules are too large to be code.
     """
     import pocket_exec
-    from pocket_exec.executors import code_plugin
 
     # The plugin's own class goes by value: the worker has no module to find it in yet.
-    cloudpickle.register_pickle_by_value(code_plugin)
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
     package = Path(pocket_exec.__file__).parent
     files = [(path, directory) for directory in directories for path in modules_in(directory)]
     size = sum(path.stat().st_size for path, _ in files)

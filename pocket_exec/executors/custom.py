@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
+import logging
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocket_exec.userfile import FailedImport, load_module, users_traceback
 from pocket_exec.errors import ExecutorError, PocketExecError, did_you_mean
 from pocket_exec.executors.factory import ExecutorFactory
 from pocket_exec.options.model import GeneralOptions
+from pocket_exec.userfile import FailedImport, load_module, users_traceback
+
+log = logging.getLogger(__name__)
 
 FUNCTION = "get_executor_factory"
 
@@ -23,9 +29,14 @@ _GONE = (
         "from pocket_exec.executors import ExecutorFactoryABC, IterativeExecutorFactory, FuturesExecutorFactory",
     ),
     (re.compile(r"ExecutorFactoryABD|ExecutorFactorABC"), "from pocket_exec.executors import ExecutorFactoryABC"),
-    (re.compile(r"\bdask_executor\b"), "return coffea.processor.DaskExecutor"),
-    (re.compile(r"\bfutures_executor\b"), "return coffea.processor.FuturesExecutor"),
-    (re.compile(r"\biterative_executor\b"), "return coffea.processor.IterativeExecutor"),
+    *(
+        (re.compile(pattern.format(f"{old}_executor")), line.format(f"{old.title()}Executor"))
+        for old in ("dask", "futures", "iterative")
+        for pattern, line in (
+            ("cannot import name '{}'", "from coffea.processor import {}"),
+            (r"\b{}\b", "return coffea.processor.{}"),
+        )
+    ),
 )
 """What modules written for PocketCoffea and coffea 0.7 use, and what to write instead."""
 
@@ -47,20 +58,16 @@ class CustomModule:
         Raises:
             ExecutorError: it raises, or returns something else.
         """
-        try:
+        with told(f"{self.path}: {FUNCTION}('{kind}')", self.path):
             made = _call(self._function, kind, run_options, outputdir)
             if isinstance(made, type) and issubclass(made, ExecutorFactory):
                 made = made(run_options, outputdir)
-        except PocketExecError:
-            raise
-        except Exception as error:  # the user's code may raise anything
-            raise ExecutorError(explained(f"{self.path}: {FUNCTION}('{kind}') failed", error, self.path)) from error
         if not isinstance(made, ExecutorFactory):
             raise ExecutorError(
                 f"{self.path}: {FUNCTION}('{kind}') returned {made!r}; "
                 "an instance of a class derived from pocket_exec.executors.ExecutorFactory was expected"
             )
-        return made
+        return steps_told(made, self.path)
 
 
 def load_custom(path: Path) -> CustomModule:
@@ -73,26 +80,65 @@ def load_custom(path: Path) -> CustomModule:
     try:
         module = load_module(path, name)
     except FailedImport as failed:
-        raise ExecutorError(f"--executor-custom-setup {failed}{_instead(str(failed))}") from failed.__cause__
+        hint = _instead(str(failed), failed.__cause__)
+        raise ExecutorError(f"--executor-custom-setup {failed}{hint}") from failed.__cause__
     function = getattr(module, FUNCTION, None)
     if not callable(function):
-        raise ExecutorError(f"{path} has no function '{FUNCTION}'{did_you_mean(FUNCTION, vars(module))}")
+        near = did_you_mean(FUNCTION, [name for name, value in vars(module).items() if inspect.isfunction(value)])
+        near = near or "; write one, (name, run_options, outputdir), that returns your factory"
+        raise ExecutorError(f"--executor-custom-setup {path} has no function '{FUNCTION}'{near}")
     model = getattr(module, "Options", None)
     if model is not None and not (isinstance(model, type) and issubclass(model, GeneralOptions)):
         raise ExecutorError(
-            f"{path}: Options is {model!r}; a class derived from a model of pocket_exec.options.model "
+            f"--executor-custom-setup {path}: Options is {model!r}; a class derived from a model of pocket_exec.options.model "
             "(DaskOptions, GeneralOptions) was expected"
         )
     return CustomModule(path.absolute(), model, function)
 
 
-def explained(what: str, error: BaseException, path: Path) -> str:
-    """Return the message for an error in the user's module: its own traceback, and the line to write instead."""
-    text = users_traceback(error, path)
-    return f"{what}:\n{text}{_instead(text)}"
+def steps_told(factory: ExecutorFactory, path: Path) -> ExecutorFactory:
+    """Let each step of ``factory``, written in the file at ``path``, fail with its own traceback as the message."""
+    for name in ("setup", "get", "customize_args", "customized_args", "close"):
+        if callable(step := getattr(factory, name, None)):
+            setattr(factory, name, _step_told(step, f"{path}: {type(factory).__name__}.{name}()", path))
+    return factory
 
 
-def _instead(text: str) -> str:
+def _step_told(step: Callable[..., Any], what: str, path: Path) -> Callable[..., Any]:
+    @functools.wraps(step)
+    def called(*args: Any, **keywords: Any) -> Any:
+        ended_by = sys.exception()
+        try:
+            with told(what, path):
+                return step(*args, **keywords)
+        except ExecutorError as error:
+            if ended_by is None or step.__name__ != "close":
+                raise
+            # What ended the run is what the user must hear of; this comes on top.
+            log.error("%s", error)  # noqa: TRY400
+
+    return called
+
+
+@contextmanager
+def told(what: str, path: Path) -> Iterator[None]:
+    """Turn what code of the user's raises into a message with its own traceback, and the line to write instead.
+
+    Raises:
+        ExecutorError: it raised anything but an error of this project.
+    """
+    try:
+        yield
+    except PocketExecError:
+        raise
+    except (Exception, SystemExit) as error:
+        text = users_traceback(error, path)
+        raise ExecutorError(f"{what} failed:\n{text}{_instead(text, error)}") from error
+
+
+def _instead(text: str, error: BaseException | None) -> str:
+    if not isinstance(error, ImportError | AttributeError | NameError):
+        return ""
     for pattern, line in _GONE:
         if pattern.search(text):
             return f"\nThat is not there any more. Write instead:\n    {line}"

@@ -68,6 +68,7 @@ class DaskExecutorFactory(ExecutorFactory):
 
     def customize_args(self, args: dict[str, Any]) -> dict[str, Any]:
         """Run on the workers of the client's scheduler."""
+        assert self.client is not None
         return {**args, "pool": DaskPool(self.client, float(self.options.worker_timeout))}
 
     def close(self) -> None:
@@ -110,7 +111,8 @@ class LocalDaskExecutorFactory(DaskExecutorFactory):
             cluster.adapt(minimum=options.adaptive_minimum, maximum=options.scaleout)
         if options.dashboard_address:
             log.info("dashboard: %s", cluster.dashboard_link)
-        return self.stack.enter_context(Client(cluster, security=cluster.security))
+        client: Client = self.stack.enter_context(Client(cluster, security=cluster.security))
+        return client
 
 
 class SchedulerDaskExecutorFactory(DaskExecutorFactory):
@@ -127,7 +129,10 @@ class SchedulerDaskExecutorFactory(DaskExecutorFactory):
         timeout = float(self.options.worker_timeout)
         try:
             client = Client(
-                address, security=client_security(address, self.options), timeout=min(timeout, 30.0), set_as_default=False
+                address,
+                security=client_security(address, self.options),
+                timeout=min(timeout, 30.0),
+                set_as_default=False,
             )
         except (OSError, TimeoutError, ValueError) as error:
             raise FarmError(f"no Dask scheduler answers at {address}: {error}") from error
@@ -141,7 +146,7 @@ class SchedulerDaskExecutorFactory(DaskExecutorFactory):
         self.stack.enter_context(_plugin(client, archive(self.module_dirs)))
 
 
-def client_security(address: str, options: SchedulerOptions) -> Security | None:
+def client_security(address: str, options: SchedulerOptions) -> Any:
     """Return the TLS settings for ``address``: those of the options, else Dask's own (``distributed.comm.tls``).
 
     Raises:
@@ -155,7 +160,9 @@ def client_security(address: str, options: SchedulerOptions) -> Security | None:
         "tls_client_cert": options.tls_client_cert,
         "tls_client_key": options.tls_client_key,
     }
-    security = Security(require_encryption=True, **{name: path for name, path in given.items() if path is not None})
+    security: Any = Security(
+        require_encryption=True, **{name: path for name, path in given.items() if path is not None}
+    )
     if security.tls_ca_file is None or security.tls_client_cert is None:
         raise ExecutorError(
             f"{address} needs certificates: set tls-ca-file, tls-client-cert and tls-client-key, "
@@ -198,8 +205,7 @@ def wait_for_workers(client: Client, timeout_s: float) -> None:
     try:
         client.wait_for_workers(1, timeout=float(timeout_s))
     except TimeoutError as error:
-        address = client.scheduler.address
-        raise FarmError(f"{address}: no worker after {float(timeout_s):.0f} s (worker-timeout)") from error
+        raise FarmError(f"no worker after {float(timeout_s):.0f} s (worker-timeout)") from error
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import queue
 import time
 import uuid
 import warnings
+from typing import Any
 
 import cloudpickle
 from distributed import Client, Future
@@ -35,9 +36,9 @@ class DaskPool:
     def __init__(self, client: Client, patience_s: float) -> None:
         self._client = client
         self._patience_s = patience_s
-        self._flying: dict[Future, int] = {}
-        self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()
-        self._attempt: Future | None = None
+        self._flying: dict[Future[Any], int] = {}
+        self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._attempt: Future[Any] | None = None
         self._run = ""
         self._numbers = itertools.count()
         self._threads = 0
@@ -93,7 +94,7 @@ class DaskPool:
         if futures and self._client.status == "running":
             self._client.cancel(futures, force=True)
 
-    def _ready(self, timeout_s: float) -> list[Future]:
+    def _ready(self, timeout_s: float) -> list[Future[Any]]:
         ready = []
         try:
             ready.append(self._done.get(timeout=timeout_s))
@@ -103,7 +104,7 @@ class DaskPool:
             # Those that were cancelled come back too.
             return [future for future in ready if future in self._flying]
 
-    def _answers(self, ready: list[Future]) -> list[tuple[int, Answer]]:
+    def _answers(self, ready: list[Future[Any]]) -> list[tuple[int, Answer]]:
         finished = [future for future in ready if future.status == "finished"]
         values = self._client.gather(finished, errors="skip")
         if len(values) != len(finished):
@@ -121,7 +122,7 @@ class DaskPool:
                 answers.append((task, unpacked(arrived[future])))
         return answers
 
-    def _failed(self, future: Future) -> Answer:
+    def _failed(self, future: Future[Any]) -> Answer:
         if future.status != "error":
             self._check_connection()
             return lost(f"its task was {future.status}")

@@ -120,7 +120,7 @@ def _executor(factory: ExecutorFactory) -> ExecutorBase:
 
     from pocket_exec.engine.executor import PocketExecutor
 
-    kind = factory.get()
+    kind: Any = factory.get()
     where = f"{type(factory).__name__}.get()"
     if isinstance(kind, ExecutorBase):
         return kind
@@ -132,7 +132,7 @@ def _executor(factory: ExecutorFactory) -> ExecutorBase:
     options = factory.run_options.model
     args: dict[str, Any] = {"policy": policy(options)}
     if not issubclass(kind, PocketExecutor):
-        known = {field.name for field in fields(kind)}
+        known = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # coffea is not typed
         theirs = {"retries": options.retries, "treereduction": options.tree_reduction, "status": False}
         args = {name: value for name, value in theirs.items() if name in known}
     # The hook was spelt so, and took nothing, in factories written for PocketCoffea.

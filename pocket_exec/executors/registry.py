@@ -57,6 +57,11 @@ class Entry:
     """The distribution that brings it, with its version."""
     point: EntryPoint
 
+    @property
+    def ours(self) -> bool:
+        """Whether it is one of this project's own."""
+        return self.target.startswith("pocket_exec.")
+
 
 class Registry:
     """All registered executors, by name."""
@@ -84,11 +89,11 @@ class Registry:
         """Return all entries, sorted by name; a name that two packages claim stands there twice."""
         return [entry for same in self._entries.values() for entry in same]
 
-    def factory(self, name: ExecutorName) -> type[ExecutorFactory]:
-        """Import the factory class of an executor, and of no other.
+    def entry(self, name: ExecutorName) -> Entry:
+        """Return the entry of an executor.
 
         Raises:
-            ExecutorError: there is none of this name, there are two, or it does not import.
+            ExecutorError: there is none of this name, or there are two.
         """
         same = self._entries.get(name.entry)
         if same is None:
@@ -96,7 +101,15 @@ class Registry:
         if len(same) > 1:
             both = " and ".join(f"{entry.source} ({entry.target})" for entry in same)
             raise ExecutorError(f"Two packages bring an executor '{name.entry}': {both}. Uninstall one of them.")
-        return _load(same[0])
+        return same[0]
+
+    def factory(self, name: ExecutorName) -> type[ExecutorFactory]:
+        """Import the factory class of an executor, and of no other.
+
+        Raises:
+            ExecutorError: there is none of this name, there are two, or it does not import.
+        """
+        return _load(self.entry(name))
 
     def _unknown(self, name: ExecutorName) -> str:
         sites = known_sites()

@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import os
 import sys
-import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from pocket_exec.errors import Fault, OptionsError, did_you_mean
 from pocket_exec.options.layers import Document, Layer
 from pocket_exec.options.yaml_text import parse_value, parse_yaml
+from pocket_exec.userfile import users_traceback
 
 __all__ = [
     "Document",
@@ -166,7 +166,7 @@ def _python_options(path: Path) -> Any:
         with _importable(path.absolute().parent):
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # the user's file may raise anything
-        raise OptionsError([Fault(str(path), f"failed:\n{_users_traceback(error, path)}")]) from error
+        raise OptionsError([Fault(str(path), f"failed:\n{users_traceback(error, path)}")]) from error
     if not hasattr(module, RUN_OPTIONS):
         names = [name for name in vars(module) if not name.startswith("__")]
         near = did_you_mean(RUN_OPTIONS, names) or "; write run_options = {...}"
@@ -181,13 +181,3 @@ def _importable(directory: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(directory))
-
-
-def _users_traceback(error: BaseException, path: Path) -> str:
-    """Return the traceback from the user's file on; a syntax error is shown at its line."""
-    if isinstance(error, SyntaxError):
-        return "".join(traceback.format_exception_only(error)).rstrip()
-    start = error.__traceback__
-    while start is not None and Path(start.tb_frame.f_code.co_filename) != path:
-        start = start.tb_next
-    return "".join(traceback.format_exception(type(error), error, start or error.__traceback__)).rstrip()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def content_key(
     return key, processor.caveat
 
 
-def _datasets(fileset: Fileset, items: Sequence[Any]) -> Mapping[str, Any]:
+def _datasets(fileset: Fileset, items: Sequence[Any]) -> dict[str, dict[str, str]]:
     of: dict[str, list[Any]] = {dataset.name: [] for dataset in fileset}
     for item in items:
         of[item.dataset].append(item)

@@ -38,7 +38,7 @@ class RunResult:
     """What a run came to."""
 
     output: Any = None
-    """What coffea's Runner returns for all datasets; None where nothing succeeded, or where it was all there already."""
+    """What coffea's Runner returns for all datasets; None where nothing succeeded, or all was there already."""
     datasets: Sequence[DatasetOutcome] = ()
     saved: Sequence[SavedResult] = ()
     failures: Sequence[Failure] = ()
@@ -107,7 +107,7 @@ def _write(out: OutputDirectory, course: Course, status: int, error: BaseExcepti
     try:
         write_record(out.record_path, record(course, status))
     except PocketExecError as failed:
-        log.error("%s", failed)
+        log.error("%s", failed)  # noqa: TRY400 - the message says it all
         if error is None:
             raise
 

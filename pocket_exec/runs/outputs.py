@@ -132,7 +132,7 @@ class ResultWriter:
         except PocketExecError as error:
             # The other results are not lost with this one.
             self.faults.append(str(error))
-            log.error("%s", error)
+            log.error("%s", error)  # noqa: TRY400 - the message says it all
             return
         self.saved.append(saved)
         log.info("wrote %s", saved.path)

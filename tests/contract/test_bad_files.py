@@ -118,7 +118,10 @@ def test_skip_bad_files_gives_a_whole_result_that_lists_what_is_missing(
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert record["status"]["code"] == 0
     assert {row["file"] for row in record["skipped"]} == {str(bad)}
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.coffea")) == ["output_DY.coffea", "output_all.coffea"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.coffea")) == [
+        "output_DY.coffea",
+        "output_all.coffea",
+    ]
 
 
 def test_a_branch_that_is_not_there_is_the_processors_error(good: list[str], tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from tests.contract.conftest import EXECUTORS, Named
 def acquired() -> set[str]:
     """What this process holds: child processes and temporary files."""
     children = {f"process {child.pid}" for child in psutil.Process().children(recursive=True)}
-    return children | {f"file {name}" for name in os.listdir(tempfile.gettempdir()) if name.startswith("pocket-exec")}
+    return children | {f"file {name}" for name in Path(tempfile.gettempdir()).glob("pocket-exec*")}
 
 
 @contextmanager
@@ -86,14 +85,18 @@ def test_all_is_released_after_a_setup_that_failed_at_its_end(named: Named) -> N
 
 @pytest.mark.parametrize("step", ["get", "customize_args"])
 def test_all_is_released_after_a_failure_in(step: str, named: Named) -> None:
-    with nothing_left(), pytest.raises(RuntimeError, match="this step fails"), named.factory(**{step: fail}):
+    with nothing_left(), pytest.raises(RuntimeError, match="this step fails"), named.factory(None, **{step: fail}):
         pass
 
 
 def test_all_is_released_after_an_exception_in_the_body(named: Named) -> None:
-    with nothing_left(), pytest.raises(ZeroDivisionError), named.factory() as executor:
-        executor(ITEMS, double, None)
-        raise ZeroDivisionError
+    def body() -> None:
+        with named.factory() as executor:
+            executor(ITEMS, double, None)
+            raise ZeroDivisionError
+
+    with nothing_left(), pytest.raises(ZeroDivisionError):
+        body()
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
@@ -137,7 +140,7 @@ def test_get_may_return_an_instance(named: Named) -> None:
 
 def test_the_old_spelling_of_the_hook_is_called(named: Named) -> None:
     steps = {"get": lambda self: IterativeExecutor, "customized_args": lambda self: {"desc": "theirs"}}
-    with nothing_left(), named.factory(**steps) as executor:
+    with nothing_left(), named.factory(None, **steps) as executor:
         assert executor.desc == "theirs"
         assert executor.retries == named.choice.defaults[0].values["retries"]
 

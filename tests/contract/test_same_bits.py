@@ -31,9 +31,7 @@ def fileset(zmumu_files: dict[str, list[Path]]) -> dict[str, Any]:
 def outcome(fileset: Any, executor: str, scaleout: int, chunksize: int = 150, **more: Any) -> Any:
     from everything import Everything, exact  # type: ignore[import-not-found]
 
-    result = pocket_exec.run(
-        fileset, Everything(), executor=executor, scaleout=scaleout, chunksize=chunksize, **more
-    )
+    result = pocket_exec.run(fileset, Everything(), executor=executor, scaleout=scaleout, chunksize=chunksize, **more)
     return exact(result.output)
 
 

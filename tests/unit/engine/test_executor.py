@@ -248,7 +248,7 @@ class Storage(SerialPool):
         self._refuses = refuses
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
-        if self._queue and self._refuses(self._queue[0][1]):  # type: ignore[arg-type]
+        if self._queue and self._refuses(self._queue[0][1]):
             task, _ = self._queue.popleft()
             return [(task, Answer(None, Trouble(FaultKind.STORAGE, True, "OSError", "busy"), 0.0, "h"))]
         return super().wait(timeout_s)
@@ -281,7 +281,7 @@ class Deadly(SerialPool):
         return 4
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
-        if any(self._kills(item) for _, item in self._queue):  # type: ignore[arg-type]
+        if any(self._kills(item) for _, item in self._queue):
             died = Trouble(FaultKind.LOST_WORKER, False, "LostWorker", "died")
             answers = [(task, Answer(None, replace(died), 0.0, "h")) for task, _ in self._queue]
             self._queue.clear()

@@ -53,7 +53,7 @@ def test_an_interrupted_sum_holds_exactly_the_leaves_that_arrived(n: int, arrive
 
 
 def test_leaves_that_arrive_in_order_wait_in_one_block_per_level() -> None:
-    folded = Fold(1024, lambda a, b: None or 1)
+    folded = Fold(1024, lambda a, b: 1)
     for index in range(1023):
         folded.put(index, 1)
         assert len(folded._blocks) <= 10
