@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,11 +15,14 @@ from pocket_exec.errors import PartialResult
 from pocket_exec.executors.registry import Registry
 from pocket_exec.request import Request, choose, make_factory, prepare, resolved_options
 from pocket_exec.runs.course import Course, RunResult, recorded
+from pocket_exec.runs.names import ALL, result_name
 from pocket_exec.runs.outputs import Wanted
 from pocket_exec.workflow import Viewer, conduct
 
 if TYPE_CHECKING:
     from coffea.processor.executor import ExecutorBase
+
+log = logging.getLogger(__name__)
 
 RunOptions = Path | str | Mapping[str, Any] | Sequence[Path | str | Mapping[str, Any]] | None
 
@@ -76,12 +80,18 @@ def run(  # noqa: PLR0913 - all by name, but the first two
         raise result.interrupt
     if not result.whole:
         raise partial_result(result)
+    if result_name(ALL) in result.already_done and result.outputdir is not None:
+        from coffea.util import load
+
+        result.output = load(result.outputdir / result_name(ALL))
     return result
 
 
 def run_request(request: Request, work: Analysis, outputdir: Path | None, viewer: Viewer | None = None) -> RunResult:
     """Run a request, as the command line does: a partial or interrupted result is returned, not raised."""
     prepared = prepare(request, work, Registry.installed())
+    for note in prepared.resolved.notes:
+        log.warning("%s", note)
     course = Course(work, prepared.resolved)
     with ExitStack() as stack:
         out = stack.enter_context(recorded(outputdir, course)) if outputdir is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -232,6 +233,10 @@ def make_factory(choice: Choice, resolved: Resolved[Any], outputdir: Path | None
     if choice.custom is not None:
         return choice.custom.factory(choice.name.kind, given, outputdir)
     assert choice.factory is not None
-    if choice.brought_by:
-        return steps_told()
-    return choice.factory(given, outputdir)
+    if not choice.brought_by:
+        return choice.factory(given, outputdir)
+    from pocket_exec.executors.custom import steps_told, told
+
+    whose, path = f"executor '{choice.name.text}' of {choice.brought_by}", Path(inspect.getfile(choice.factory))
+    with told(f"{whose}: {choice.factory.__name__}()", path):
+        return steps_told(choice.factory(given, outputdir), whose, path)

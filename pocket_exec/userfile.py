@@ -43,7 +43,7 @@ def load_module(path: Path, name: str) -> ModuleType:
 def users_traceback(error: BaseException, path: Path) -> str:
     """Return the traceback of ``error`` from the user's file at ``path`` to the last line of the user's.
 
-    What libraries do below that line is left out, as is what is not the user's; a syntax error is shown at its own line.
+    What libraries do below that line is left out, and what called the file too. A syntax error is shown at its line.
     """
     told = traceback.TracebackException.from_exception(error)
     if isinstance(error, SyntaxError) and Path(error.filename or "").is_file():
@@ -57,5 +57,6 @@ def users_traceback(error: BaseException, path: Path) -> str:
 
 def _is_beside(file: str, path: Path) -> bool:
     """Whether ``file`` is the user's as ``path`` is: in its directory or below, and not of an environment there."""
-    libraries = (Path(__file__).parent, *map(Path, sysconfig.get_paths().values()))
+    places = (str(Path(__file__).parent), *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
+    libraries = [place for place in places if not path.is_relative_to(place)]
     return Path(file).is_relative_to(path.parent) and not any(map(Path(file).is_relative_to, libraries))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -23,6 +22,7 @@ from pocket_exec.errors import PocketExecError, ProcessingError
 from pocket_exec.executors.factory import policy as policy_of
 from pocket_exec.executors.proxy import proxy_named
 from pocket_exec.foreign import process_with
+from pocket_exec.interrupts import interrupts_held
 from pocket_exec.options.quantities import TimeOfDay
 from pocket_exec.request import Prepared
 from pocket_exec.runs.content import content_key
@@ -55,9 +55,9 @@ def conduct(prepared: Prepared, out: OutputDirectory | None, viewer: Viewer | No
     check_processor(prepared.analysis.processor)
     if prepared.options.starting_time is not None:
         _wait_until(prepared.options.starting_time, viewer)
-    run = _Run(prepared, out, viewer, course)
     try:
-        return run.conduct()
+        with proxy_named(prepared.options):
+            return _Run(prepared, out, viewer, course).conduct()
     finally:
         course.result.seconds = time.monotonic() - course.clock
 
@@ -74,6 +74,7 @@ class _Run:
         self._cache = MetadataCache.load(default_path())
         self._fileset: Fileset = prepared.fileset
         self._units = list(prepared.units)
+        self._stale: Sequence[str] = ()
 
     def conduct(self) -> RunResult:
         files = needed(self._fileset, self._cut)
@@ -81,9 +82,7 @@ class _Run:
         missing = {key: file for key, file in files.items() if key not in infos}
         if not missing and self._settled(infos):
             return self._course.result
-        with ExitStack() as stack:
-            stack.enter_context(proxy_named(self._prepared.options))
-            executor = stack.enter_context(self._prepared.make_factory(self._out.path if self._out else None))
+        with self._prepared.make_factory(self._out.path if self._out else None) as executor:
             ours = isinstance(executor, PocketExecutor)
             if not ours:
                 self._course.engine = type(executor).__name__
@@ -133,6 +132,7 @@ class _Run:
             case Refuse():
                 if not self._prepared.request.force:
                     raise refusal(self._out.path, decision)
+                self._stale = decision.files
                 return False
             case _:
                 for reason in decision.reasons:
@@ -165,8 +165,8 @@ class _Run:
         analysis, options = self._prepared.analysis, self._prepared.options
         result = self._course.result
         items = [item for item in items if item.dataset in {dataset.name for dataset in self._fileset}]
-        writer = ResultWriter(self._out, self._units, analysis.processor)
-        listener = Listeners(writer, self._viewer)
+        writer = ResultWriter(self._out, self._units, analysis.processor, self._stale)
+        listener = _Seeded(Listeners(writer, self._viewer), unreadable)
         # postprocess is ours to call, on copies: Runner would call it on the sum itself, and lose the sum if it raises.
         work = analysis.processor.process if isinstance(analysis.processor, ProcessorABC) else analysis.processor
         replicas = {f.name: (f.name, *f.replicas) for d in self._fileset for f in d.files if f.replicas}
@@ -184,7 +184,7 @@ class _Run:
         arguments = {} if options.format == "parquet" else {"uproot_options": dict(options.uproot_options or {})}
         if isinstance(executor, PocketExecutor):
             report = Report()
-            executor = replace(executor, listener=_Seeded(listener, unreadable), replicas=replicas, report=report)
+            executor = replace(executor, listener=listener, replicas=replicas, report=report)
             if items:
                 try:
                     runner(executor).run(items, work, **arguments)
@@ -199,14 +199,19 @@ class _Run:
         result.stopped, result.interrupt = report.stopped, report.interrupt
         sums = {name: wrapped["out"] for name, wrapped in report.unsettled.items() if wrapped is not None}
         total = report.total["out"] if report.total is not None else None
-        with _last_words(self._viewer):
-            result.output = writer.finish(result.datasets, sums, total)
+        if self._viewer is not None:
+            self._viewer.stage("writing results")
+        try:
+            with interrupts_held():
+                result.output = writer.finish(result.datasets, sums, total)
+        except KeyboardInterrupt as interrupt:
+            result.interrupt = interrupt
         result.saved, result.faults = writer.saved, writer.faults
         result.outputdir = self._out.path if self._out else None
-        if total is None and result.interrupt is None and not result.whole:
+        if total is None and result.interrupt is None:
             report.datasets = list(result.datasets)
             raise nothing_succeeded(report)
-        if result.output is None and result.faults and not result.saved:
+        if self._out is not None and result.faults and not result.saved:
             raise ProcessingError("\n".join(result.faults))
         return result
 
@@ -244,13 +249,6 @@ def _all_datasets(fileset: Fileset, report: Report, unreadable: Sequence[Failure
             outcome.failures += failures
         outcomes.append(outcome)
     return outcomes
-
-
-@contextmanager
-def _last_words(viewer: Viewer | None) -> Iterator[None]:
-    if viewer is not None:
-        viewer.stage("writing results")
-    yield
 
 
 def _wait_until(moment: TimeOfDay, viewer: Viewer | None) -> None:

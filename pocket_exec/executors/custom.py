@@ -67,7 +67,7 @@ class CustomModule:
                 f"{self.path}: {FUNCTION}('{kind}') returned {made!r}; "
                 "an instance of a class derived from pocket_exec.executors.ExecutorFactory was expected"
             )
-        return steps_told(made, self.path)
+        return steps_told(made, str(self.path), self.path)
 
 
 def load_custom(path: Path) -> CustomModule:
@@ -90,17 +90,17 @@ def load_custom(path: Path) -> CustomModule:
     model = getattr(module, "Options", None)
     if model is not None and not (isinstance(model, type) and issubclass(model, GeneralOptions)):
         raise ExecutorError(
-            f"--executor-custom-setup {path}: Options is {model!r}; a class derived from a model of pocket_exec.options.model "
-            "(DaskOptions, GeneralOptions) was expected"
+            f"--executor-custom-setup {path}: Options is {model!r}; a class derived from a model of "
+            "pocket_exec.options.model (DaskOptions, GeneralOptions) was expected"
         )
     return CustomModule(path.absolute(), model, function)
 
 
-def steps_told(factory: ExecutorFactory, path: Path) -> ExecutorFactory:
+def steps_told(factory: ExecutorFactory, whose: str, path: Path) -> ExecutorFactory:
     """Let each step of ``factory``, written in the file at ``path``, fail with its own traceback as the message."""
     for name in ("setup", "get", "customize_args", "customized_args", "close"):
         if callable(step := getattr(factory, name, None)):
-            setattr(factory, name, _step_told(step, f"{path}: {type(factory).__name__}.{name}()", path))
+            setattr(factory, name, _step_told(step, f"{whose}: {type(factory).__name__}.{name}()", path))
     return factory
 
 

@@ -14,7 +14,7 @@ from pocket_exec.engine.fold import fold
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure
 from pocket_exec.errors import CfgError, PocketExecError
 from pocket_exec.runs.directory import OutputDirectory
-from pocket_exec.runs.names import ALL, check_names
+from pocket_exec.runs.names import ALL, check_names, result_name
 from pocket_exec.runs.results import SavedResult, save_result
 
 log = logging.getLogger(__name__)
@@ -65,8 +65,12 @@ def _separate(fileset: Fileset, groups: Mapping[str, Sequence[str]]) -> Iterable
 class ResultWriter:
     """Listens to a run and writes each result once all its datasets are done; ``finish`` writes what is left."""
 
-    def __init__(self, out: OutputDirectory | None, units: Sequence[Unit], processor: Any) -> None:
+    def __init__(
+        self, out: OutputDirectory | None, units: Sequence[Unit], processor: Any, stale: Sequence[str] = ()
+    ) -> None:
+        """Write into ``out``; a file of other content, named in ``stale``, goes when its successor is there."""
         self._out = out
+        self._stale = frozenset(stale)
         self._units = list(units)
         self._processor = processor
         self._sums: dict[str, Any] = {}
@@ -134,6 +138,8 @@ class ResultWriter:
             self.faults.append(str(error))
             log.error("%s", error)  # noqa: TRY400 - the message says it all
             return
+        if saved.partial and result_name(unit.name) in self._stale:
+            (self._out.path / result_name(unit.name)).unlink(missing_ok=True)
         self.saved.append(saved)
         log.info("wrote %s", saved.path)
 
