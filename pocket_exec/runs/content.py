@@ -29,7 +29,7 @@ def content_key(
     key = ContentKey(
         processor_code=dict(processor.modules) or {"processor": processor.code},
         processor_state=dict(processor.state),
-        depends_on=depends_on_digest([Path(path) for path in options.depends_on or ()]),
+        depends_on=_depends_on(analysis.directory, options.depends_on),
         options={
             "chunksize": str(options.chunksize),
             "align-clusters": str(options.align_clusters),
@@ -44,6 +44,11 @@ def content_key(
         datasets=_datasets(fileset, items),
     )
     return key, processor.caveat
+
+
+def _depends_on(directory: Path, names: Sequence[str]) -> dict[str, str]:
+    digests = depends_on_digest([directory / Path(name).expanduser() for name in names])
+    return dict(zip(names, digests.values(), strict=True))
 
 
 def _datasets(fileset: Fileset, items: Sequence[Any]) -> dict[str, dict[str, str]]:
