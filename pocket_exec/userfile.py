@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 import sysconfig
 import traceback
 from pathlib import Path
 from types import ModuleType
+
+
+_HEADING = "Traceback (most recent call last):\n"
 
 
 class FailedImport(Exception):
@@ -48,11 +52,13 @@ def users_traceback(error: BaseException, path: Path) -> str:
     told = traceback.TracebackException.from_exception(error)
     if isinstance(error, SyntaxError) and Path(error.filename or "").is_file():
         return "".join(told.format_exception_only()).rstrip()
-    theirs = [number for number, frame in enumerate(told.stack) if _is_beside(frame.filename, path)]
-    if not theirs:
-        return "".join(told.format_exception_only()).rstrip()
-    told.stack = traceback.StackSummary.from_list(told.stack[theirs[0] : theirs[-1] + 1])
-    return "".join(told.format()).rstrip()
+    cause: traceback.TracebackException | None = told
+    while cause is not None:
+        theirs = [number for number, frame in enumerate(cause.stack) if _is_beside(frame.filename, path)]
+        cause.stack[:] = cause.stack[theirs[0] : theirs[-1] + 1] if theirs else []
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    # Without a line of the user's, the heading stands above nothing.
+    return re.sub(rf"{re.escape(_HEADING)}(?!  )", "", "".join(told.format())).rstrip()
 
 
 def _is_beside(file: str, path: Path) -> bool:

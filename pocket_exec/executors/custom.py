@@ -16,6 +16,7 @@ from typing import Any
 
 from pocket_exec.errors import ExecutorError, PocketExecError, did_you_mean
 from pocket_exec.executors.factory import ExecutorFactory
+from pocket_exec.options.mapping import OptionsMapping
 from pocket_exec.options.model import GeneralOptions
 from pocket_exec.userfile import FailedImport, load_module, users_traceback
 
@@ -49,7 +50,7 @@ class CustomModule:
     options_model: type[GeneralOptions] | None
     _function: Callable[..., Any]
 
-    def factory(self, kind: str, run_options: Any, outputdir: Path | None) -> ExecutorFactory:
+    def factory(self, kind: str, run_options: OptionsMapping, outputdir: Path | None) -> ExecutorFactory:
         """Ask the module for its factory.
 
         Args:
@@ -67,7 +68,16 @@ class CustomModule:
                 f"{self.path}: {FUNCTION}('{kind}') returned {made!r}; "
                 "an instance of a class derived from pocket_exec.executors.ExecutorFactory was expected"
             )
+        _keep_model(made, run_options)
         return steps_told(made, str(self.path), self.path)
+
+
+def _keep_model(factory: ExecutorFactory, given: OptionsMapping) -> None:
+    """Let a factory that copies ``run_options`` into a dictionary, or does not keep them, have their model all the same."""
+    theirs = getattr(factory, "run_options", {})
+    if not isinstance(theirs, OptionsMapping):
+        factory.run_options = given.copy()
+        factory.run_options.update(theirs)
 
 
 def load_custom(path: Path) -> CustomModule:
@@ -127,11 +137,14 @@ def told(what: str, path: Path) -> Iterator[None]:
     Raises:
         ExecutorError: it raised anything but an error of this project.
     """
+    ended_by = sys.exception()
     try:
         yield
     except PocketExecError:
         raise
     except (Exception, SystemExit) as error:
+        if error.__context__ is ended_by:
+            error.__context__ = None  # that has its own message
         text = users_traceback(error, path)
         raise ExecutorError(f"{what} failed:\n{text}{_instead(text, error)}") from error
 

@@ -76,10 +76,7 @@ class Registry:
     @classmethod
     def installed(cls) -> Registry:
         """Read the entry points of all installed packages; none is imported."""
-        return cls(
-            Entry(point.name, point.value, f"{point.dist.name} {point.dist.version}" if point.dist else "?", point)
-            for point in entry_points(group=GROUP)
-        )
+        return cls(Entry(point.name, point.value, _source(point), point) for point in entry_points(group=GROUP))
 
     def names(self) -> list[str]:
         """Return all names, sorted."""
@@ -122,6 +119,14 @@ class Registry:
         known = {*self._entries, *sites}
         near = did_you_mean(name.text, known).replace("; did", " Did")
         return f"No executor named '{name.text}'.{near} `pocket-exec sites` lists them all."
+
+
+def _source(point: EntryPoint) -> str:
+    try:
+        name, version = (point.dist.name, point.dist.version) if point.dist else (None, None)
+    except (OSError, KeyError):  # what an installation that was broken off leaves
+        name = version = None
+    return f"{name} {version}" if name else "a package without metadata"
 
 
 def _load(entry: Entry) -> type[ExecutorFactory]:

@@ -27,7 +27,10 @@ def content_key(
     """
     processor = processor_key(analysis.processor, [analysis.directory])
     key = ContentKey(
-        processor_code=dict(processor.modules) or {"processor": processor.code},
+        processor_code={
+            **(processor.modules or {"processor": processor.code}),
+            f"schema {analysis.schema.__qualname__}": canonical_digest(analysis.schema, [analysis.directory]),
+        },
         processor_state=dict(processor.state),
         depends_on=_depends_on(analysis.directory, options.depends_on),
         options={

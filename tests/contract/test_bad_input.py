@@ -257,8 +257,8 @@ def test_an_option_with_a_bad_value_of_the_running_executor() -> None:
     message = never_begun(*RUN, "-e", "dask", "-ro", "ro.yaml", "--death-timeout", "soon", "--adaptive=maybe")
     assert message.splitlines() == [
         "Bad run options:",
-        "  adaptive (--adaptive): 'maybe' is not a flag; write true or false",
         "  mem-per-worker (ro.yaml, line 2): '2 GiBB' is not a size; write '2GB' or '2GiB'",
+        "  adaptive (--adaptive): 'maybe' is not a flag; write true or false",
         "  death-timeout (--death-timeout): 'soon' is not a duration; write '1h30m', '01:30:00' or seconds",
     ]
 
