@@ -24,6 +24,8 @@ class Finished:
     """A process that has ended well."""
 
     wall_s: float
+    cpu_s: float
+    """Processor time of the process and of its children."""
     peak_mb: float
     """Largest resident memory of the process itself, without its children; NaN where it was not watched."""
 
@@ -87,14 +89,15 @@ def process(
             arguments, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed, env=os.environ | dict(env or {})
         )
         peak = _Peak(child.pid) if watch_memory else None
-        status = child.wait()
+        _, status, used = os.wait4(child.pid, 0)
         wall_s = time.perf_counter() - begin
+        child.returncode = os.waitstatus_to_exitcode(status)
         peak_mb = peak.stop() if peak is not None else float("nan")
-        if status:
+        if child.returncode:
             printed.seek(0)
             told = printed.read().decode(errors="replace")[-3000:]
-            raise RuntimeError(f"{' '.join(map(str, arguments))}\nended with status {status}:\n{told}")
-    return Finished(wall_s, peak_mb)
+            raise RuntimeError(f"{' '.join(map(str, arguments))}\nended with status {child.returncode}:\n{told}")
+    return Finished(wall_s, used.ru_utime + used.ru_stime, peak_mb)
 
 
 class _Peak:

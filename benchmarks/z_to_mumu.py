@@ -49,15 +49,16 @@ class Times:
     """What one run took, in seconds."""
 
     whole_s: float
+    cpu_s: float
+    """Processor time of all processes: steadier than the time on the clock where the machine is shared."""
     call_s: float
     """The Runner's call alone; NaN for ``runner.py``, which makes it in its own way."""
 
 
-def rows(*, quick: bool) -> Iterator[Row]:
-    """Yield the rows of all executors."""
+def rows(executor: str, *, quick: bool) -> Iterator[Row]:
+    """Yield the rows of one executor."""
     directory = data.zmumu(QUICK_EVENTS if quick else EVENTS)
-    for comparison in COMPARISONS.values():
-        yield from compared(comparison, directory, 2 if quick else ROUNDS)
+    yield from compared(COMPARISONS[executor], directory, 2 if quick else ROUNDS)
 
 
 def compared(comparison: Comparison, directory: Path, rounds: int) -> Iterator[Row]:
@@ -74,17 +75,25 @@ def compared(comparison: Comparison, directory: Path, rounds: int) -> Iterator[R
         taken = in_turns(variants, rounds)
         _check_same([place / f"{_file_name(name)}.coffea" for name in variants if name != command], place)
     for name, title in comparison.beside.items():
-        yield Row(command, _whole(taken[command]), f"script, {title}", _whole(taken[name]), "s", comparison.goal)
-        call = f"Runner's call alone, {comparison.executor}"
-        yield Row(call, _call(taken[ours]), title, _call(taken[name]), "s")
+        beside = f"script, {title}"
+        ours_s, theirs_s = (_each(taken[side], "whole_s") for side in (command, name))
+        yield Row(command, ours_s, beside, theirs_s, "s", comparison.goal)
+        cpu = f"... its processor time, {comparison.executor}"
+        yield Row(cpu, _each(taken[command], "cpu_s"), beside, _each(taken[name], "cpu_s"), "s")
+        call = f"... the Runner's call alone, {comparison.executor}"
+        yield Row(call, _each(taken[ours], "call_s"), title, _each(taken[name], "call_s"), "s")
+
+
+def _each(times: Sequence[Times], part: str) -> list[float]:
+    return [getattr(one, part) for one in times]
 
 
 def _with_runner(comparison: Comparison, directory: Path, place: Path) -> Times:
     with tempfile.TemporaryDirectory(dir=place) as out:
         words = [RUNNER, "--cfg", data.EXAMPLE / "cfg.py", "-e", comparison.executor, *comparison.flags, "-o", out]
-        whole_s = process(words, env=_environment(directory, out)).wall_s
+        whole = process(words, env=_environment(directory, out))
         (Path(out) / "output_all.coffea").replace(place / "runner.coffea")
-    return Times(whole_s, float("nan"))
+    return Times(whole.wall_s, whole.cpu_s, float("nan"))
 
 
 def _with_script(executor: str, directory: Path, place: Path) -> Times:
@@ -92,8 +101,8 @@ def _with_script(executor: str, directory: Path, place: Path) -> Times:
         times = Path(out) / "times.json"
         output = place / f"{_file_name(executor)}.coffea"
         words = [sys.executable, SCRIPT, data.EXAMPLE / "cfg.py", executor, output, times]
-        whole_s = process(words, env=_environment(directory, out)).wall_s
-        return Times(whole_s, json.loads(times.read_text()))
+        whole = process(words, env=_environment(directory, out))
+        return Times(whole.wall_s, whole.cpu_s, json.loads(times.read_text()))
 
 
 def _environment(directory: Path, out: str) -> dict[str, str]:
@@ -103,14 +112,6 @@ def _environment(directory: Path, out: str) -> dict[str, str]:
 
 def _file_name(executor: str) -> str:
     return executor.replace(":", "-")
-
-
-def _whole(times: Sequence[Times]) -> list[float]:
-    return [one.whole_s for one in times]
-
-
-def _call(times: Sequence[Times]) -> list[float]:
-    return [one.call_s for one in times]
 
 
 def _check_same(others: Sequence[Path], place: Path) -> None:

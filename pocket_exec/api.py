@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -145,6 +146,8 @@ def partial_result(result: RunResult) -> PartialResult:
 
 def _home(processor: Any) -> Path:
     """Return the directory that the processor's module is imported from: workers must find it, and those beside it."""
+    while isinstance(processor, functools.partial):
+        processor = processor.func
     kind = processor if hasattr(processor, "__qualname__") else type(processor)
     name = str(kind.__module__)
     file = getattr(sys.modules.get(name), "__file__", None)

@@ -8,10 +8,10 @@ from typing import Any
 
 from pocket_exec.engine.chunk import describe
 from pocket_exec.engine.executor import Report
-from pocket_exec.engine.fold import fold
+from pocket_exec.engine.fold import Fold, merge
 from pocket_exec.engine.outcome import DatasetOutcome, Listener
 from pocket_exec.engine.plan import events_in, plan
-from pocket_exec.engine.sums import failure
+from pocket_exec.engine.sums import failure, not_addable
 
 log = logging.getLogger(__name__)
 
@@ -49,5 +49,15 @@ def process_with(
         outcome.settled = True
         totals.append(total)
         listener.dataset_done(outcome, total)
-    report.total = fold([{"out": total["out"]} if total is not None else None for total in totals])
+    _add_up(report, totals)
     return report
+
+
+def _add_up(report: Report, totals: Sequence[Any]) -> None:
+    tree = Fold(len(report.datasets), merge)
+    for index, total in enumerate(totals):
+        tree.put(index, {"out": total["out"]} if total is not None else None)
+    report.total = tree.total()
+    for block in tree.dropped:
+        names = ", ".join(outcome.plan.dataset for outcome in report.datasets[block.start : block.stop])
+        report.stopped = f"{names}: {not_addable(block.error)}"

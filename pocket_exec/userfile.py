@@ -10,7 +10,6 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-
 _HEADING = "Traceback (most recent call last):\n"
 
 
@@ -49,6 +48,7 @@ def users_traceback(error: BaseException, path: Path) -> str:
 
     What libraries do below that line is left out, and what called the file too. A syntax error is shown at its line.
     """
+    path = path.absolute()
     told = traceback.TracebackException.from_exception(error)
     if isinstance(error, SyntaxError) and Path(error.filename or "").is_file():
         return "".join(told.format_exception_only()).rstrip()

@@ -79,6 +79,7 @@ class _Run:
     def conduct(self) -> RunResult:
         files = needed(self._fileset, self._cut)
         infos = from_cache(list(files), self._cache, self._cut)
+        self._cache.save()
         missing = {key: file for key, file in files.items() if key not in infos}
         if not missing and self._settled(infos):
             return self._course.result
@@ -203,7 +204,7 @@ class _Run:
             self._viewer.stage("writing results")
         try:
             with interrupts_held():
-                result.output = writer.finish(result.datasets, sums, total)
+                result.output = writer.finish(result.datasets, sums, total, cut_short=bool(report.stopped))
         except KeyboardInterrupt as interrupt:
             result.interrupt = interrupt
         result.saved, result.faults = writer.saved, writer.faults

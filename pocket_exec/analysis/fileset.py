@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeGuard
 
 from pocket_exec.errors import CfgError, Fault, did_you_mean
 
@@ -144,6 +144,12 @@ class _Reader:
             )
         preload = entry.get("preload") if files is not entry else None
         treename = entry.get("treename") if files is not entry else None
+        if preload is not None and not _is_list_of(str, preload):
+            self._faults.append(Fault(where, f"its 'preload' is {preload!r}, not a list of branches"))
+            preload = None
+        if not isinstance(treename, str | None):
+            self._faults.append(Fault(where, f"its 'treename' is {treename!r}, not text"))
+            treename = None
         return Dataset(
             name,
             self._files(where, files or [], treename or self._treename),
@@ -163,9 +169,9 @@ class _Reader:
         return tuple(file for entry in raw for file in self._listed(where, entry, tree))
 
     def _listed(self, where: str, entry: Any, treename: str) -> Iterable[DataFile]:
-        if isinstance(entry, (str, Path)):
+        if isinstance(entry, (str, Path)) and str(entry):
             return [DataFile(path, treename) for path in self._expand(str(entry), where)]
-        if isinstance(entry, Sequence) and entry and all(isinstance(address, (str, Path)) for address in entry):
+        if entry and _is_list_of((str, Path), entry) and all(map(str, entry)):
             first, *others = [path for address in entry for path in self._expand(str(address), where)] or [""]
             return [DataFile(first, treename, tuple(others))]
         self._faults.append(Fault(where, f"{entry!r} is no file: write a path, an address, or a list of replicas"))
@@ -176,10 +182,16 @@ class _Reader:
         steps: tuple[tuple[int, int], ...] = ()
         if isinstance(spec, Mapping):
             treename = spec.get("object_path") or treename
+            if not isinstance(treename, str):
+                self._faults.append(Fault(where, f"'object_path' of {name} is {treename!r}, not the name of a tree"))
+                treename = TREENAME
             try:
                 steps = tuple((int(start), int(stop)) for start, stop in spec.get("steps") or ())
             except (TypeError, ValueError):
                 self._faults.append(Fault(where, f"'steps' of {name} is not a list of [start, stop]"))
+            for start, stop in steps:
+                if not 0 <= start < stop:
+                    self._faults.append(Fault(where, f"'steps' of {name}: [{start}, {stop}] is no range of entries"))
         elif isinstance(spec, str):
             treename = spec
         elif spec is not None:
@@ -215,6 +227,14 @@ class _Reader:
         if not found:
             self._faults.append(Fault(where, f"no file matches {text}"))
         return found
+
+
+def _is_list_of(kind: type | tuple[type, ...], value: object) -> TypeGuard[Sequence[Any]]:
+    return (
+        isinstance(value, Sequence | set | frozenset)
+        and not isinstance(value, str)
+        and all(isinstance(v, kind) for v in value)
+    )
 
 
 def _twice(datasets: Fileset) -> Iterable[Fault]:
@@ -255,9 +275,8 @@ def select(fileset: Fileset, selection: Selection) -> Fileset:
         ("--filter-years", selection.years, lambda d: str(d.metadata.get("year", ""))),
     ):
         there = {has(dataset) for dataset in fileset} - {""}
-        for word in wanted:
-            if word not in there:
-                faults.append(Fault(flag, f"no dataset has '{word}'{did_you_mean(word, there)}"))
+        unknown = [word for word in wanted if word not in there]
+        faults += [Fault(flag, f"no dataset has '{word}'{did_you_mean(word, there)}") for word in unknown]
         if wanted:
             chosen = tuple(dataset for dataset in chosen if has(dataset) in wanted)
     if not faults and not chosen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -55,6 +56,20 @@ def _parts(obj: Any, name: str) -> Iterator[tuple[str, object]]:
     elif isinstance(obj, (list, tuple)):
         for index, value in enumerate(obj):
             yield f"{name}[{index}]", value
-    elif hasattr(obj, "__dict__"):
-        for key, value in vars(obj).items():
+    elif inspect.isfunction(obj):
+        used = inspect.getclosurevars(obj)
+        for key, value in {**used.globals, **used.nonlocals}.items():
+            yield f"{key} (used by {name})", value
+    else:
+        for key, value in _state(obj).items():
             yield f"{name}.{key}", value
+
+
+def _state(obj: Any) -> Mapping[str, object]:
+    """Return the attributes that pickle takes: not those that a ``__getstate__`` leaves out."""
+    try:
+        state = obj.__getstate__()
+    except Exception:  # noqa: BLE001 - the user's own, or that of a class
+        return {}
+    parts = state if isinstance(state, tuple) else (state,)
+    return {str(key): value for part in parts if isinstance(part, Mapping) for key, value in part.items()}

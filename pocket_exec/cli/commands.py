@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,16 @@ class LogLevel(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+class FilePath(click.Path):
+    """A path; an empty one, as a variable that is not set leaves it, is not the current directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Return the path."""
+        if value == "":
+            self.fail("it is empty; is a variable not set?", param, ctx)
+        return Path(os.fsdecode(super().convert(value, param, ctx)))
+
+
 class RunCommand(click.Command):
     """The run command, which completes the flags of the chosen executor too."""
 
@@ -46,7 +57,9 @@ class RunCommand(click.Command):
         """Return click's own completions and the executor's options."""
         found = super().shell_complete(ctx, incomplete)
         if incomplete.startswith("--"):
-            found += _option_flags(ctx.params.get("executor") or "iterative", incomplete)
+            known = {item.value for item in found}
+            options = _option_flags(ctx.params.get("executor") or "iterative", incomplete)
+            found += [item for item in options if item.value not in known]
         return found
 
 
@@ -68,7 +81,7 @@ def _executors(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     return [name for name in Registry.installed().names() if name.startswith(incomplete)]
 
 
-_FILE = click.Path(path_type=Path)
+_FILE = FilePath()
 
 
 def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -137,7 +150,7 @@ def _arguments(ctx: click.Context, params: dict[str, Any]) -> Arguments:
     from pocket_exec.analysis.fileset import Selection
     from pocket_exec.cli.flags import flag_values
     from pocket_exec.cli.run import Arguments
-    from pocket_exec.options.source import FlagValue, parse_assignment
+    from pocket_exec.options.source import FlagValue
     from pocket_exec.request import Request
     from pocket_exec.runs.outputs import Wanted
 
@@ -153,8 +166,7 @@ def _arguments(ctx: click.Context, params: dict[str, Any]) -> Arguments:
         FlagValue(key, str(params[name]), f"--{key}") for name, key in SHORT_FLAGS.items() if params[name] is not None
     ]
     flags += [FlagValue("skip-bad-files", None, "--skip-bad-files")] if params["skip_bad_files"] else []
-    flags += flag_values(ctx.args)
-    flags += [parse_assignment(text) for text in params["settings"]]
+    flags += flag_values(ctx.args, params["settings"])
     request = Request(
         executor=params["executor"],
         run_options=params["run_options"],

@@ -18,13 +18,13 @@ GONE = {
 """Flags of PocketCoffea's runner, and what to do instead."""
 
 
-def flag_values(words: Sequence[str]) -> list[FlagValue]:
-    """Return what ``--name value``, ``--name=value`` and a bare ``--name`` say.
+def flag_values(words: Sequence[str], assignments: Sequence[str] = ()) -> list[FlagValue]:
+    """Return what ``--name value``, ``--name=value`` and a bare ``--name`` say, and ``assignments`` of ``-O``.
 
     Raises:
         OptionsError: all words that are none of these, at once.
     """
-    from pocket_exec.options.source import FlagValue
+    from pocket_exec.options.source import FlagValue, parse_assignment
 
     values: list[FlagValue] = []
     faults: list[Fault] = []
@@ -44,6 +44,11 @@ def flag_values(words: Sequence[str]) -> list[FlagValue]:
         if not equals and left and not _is_flag(left[0]):
             value = left.pop(0)
         values.append(FlagValue(name.removeprefix("--"), value, name))
+    for text in assignments:
+        try:
+            values.append(parse_assignment(text))
+        except OptionsError as error:
+            faults += error.faults
     if faults:
         raise OptionsError(faults, "Bad command line")
     return values

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import errno
+import logging
+import signal
 import socket
 import time
 import traceback
@@ -14,6 +16,8 @@ from types import FrameType
 from typing import Any
 
 from pocket_exec.engine.outcome import FaultKind
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,11 @@ class Warned:
     def again(self) -> None:
         """Issue it here; Python's own rule shows each only once."""
         category = getattr(builtins, self.category, UserWarning)
-        warnings.warn_explicit(self.text, category, self.filename, self.line, registry=_shown)
+        try:
+            warnings.warn_explicit(self.text, category, self.filename, self.line, registry=_shown)
+        except Warning:
+            # `python -W error`: the chunk is done, and no reason to lose the others.
+            log.warning("%s:%d: %s: %s", self.filename, self.line, self.category, self.text)
 
 
 _shown: dict[Any, Any] = {}
@@ -60,36 +68,51 @@ class Answer:
 
 
 def attempt(function: Callable[[Any], Any], item: object) -> Answer:
-    """Call ``function(item)`` and say what came of it; never raises what the user's code raises."""
+    """Call ``function(item)`` and say what came of it; never raises what the user's code raises, ``sys.exit`` included."""
     start = time.perf_counter()
     host = socket.gethostname()
     try:
         value = function(item)
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything, and may raise what cannot be pickled
         return Answer(None, describe(error), time.perf_counter() - start, host)
+    except SystemExit as error:
+        if _from_signal_handler(error):
+            raise
+        return Answer(None, describe(error), time.perf_counter() - start, host)
     return Answer(value, None, time.perf_counter() - start, host)
 
 
-def describe(error: Exception) -> Trouble:
+def _from_signal_handler(error: SystemExit) -> bool:
+    """Whether a handler of the program's own ended it: that is meant for the program, not for the chunk."""
+    handlers = {getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()} - {None}
+    return any(frame.f_code in handlers for frame in _frames(error))
+
+
+def describe(error: BaseException) -> Trouble:
     """Tell the user's own fault from the storage's.
 
     coffea wraps both in a bare ``Exception``, so what decides is the chain of causes and the frames that it went
     through: what uproot or pyarrow raised while coffea was opening the file or reading a column is the storage's; what
     the processor raised is the user's, also where it opens a file of its own.
     """
-    chain = list(_chain(error))
-    root = chain[-1]
-    modules = [frame.f_globals.get("__name__", "") for cause in chain for frame in _frames(cause)]
-    if not _while_reading(modules):
+    chain = list(_chain(error, _cause_or_context))
+    while len(chain) > 1 and _modules(chain[0])[-1:] == [_RUNNER]:
+        chain.pop(0)
+    raised = chain[0]
+    causes = list(_chain(raised, _origin))
+    if not any(_while_reading(_modules(cause)) for cause in causes):
         # What Runner itself raises after process() is about the value that process() returned.
-        kind = FaultKind.RESULT if modules[-1:] == ["coffea.processor.executor"] else FaultKind.USER
-        return Trouble(kind, False, type(root).__name__, _message(root), _users_traceback(chain))
+        of_value = _modules(raised)[-1:] == [_RUNNER] and "process()" in _message(raised)
+        kind = FaultKind.RESULT if of_value else FaultKind.USER
+        return Trouble(kind, False, type(raised).__name__, _message(raised), _users_traceback(chain))
+    root = causes[-1]
     passing = isinstance(root, OSError) and not _permanent(root)
     passing = passing or type(root).__module__.startswith("aiohttp")
     kind = FaultKind.STORAGE if passing else FaultKind.BAD_FILE
     return Trouble(kind, passing, type(root).__name__, _message(root))
 
 
+_RUNNER = "coffea.processor.executor"
 _READERS = ("uproot", "fsspec", "fsspec_xrootd", "XRootD", "pyarrow", "s3fs")
 _READ_FOR_US = ("coffea.nanoevents", "coffea.processor", "pocket_exec.engine")
 _BETWEEN = (*_READERS, "awkward", "cachetools", "contextlib")
@@ -110,13 +133,27 @@ def _permanent(error: BaseException) -> bool:
     return number in (errno.ENOENT, errno.EACCES) or "[3011]" in str(error) or "not a ROOT file" in str(error)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def _chain(
+    error: BaseException, before: Callable[[BaseException], BaseException | None]
+) -> Iterator[BaseException]:
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
         yield cause
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+        cause = before(cause)
+
+
+def _cause_or_context(error: BaseException) -> BaseException | None:
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _origin(error: BaseException) -> BaseException | None:
+    """Return what ``error`` came from; what the user's own code had handled when it was raised is something else."""
+    if error.__cause__ is not None:
+        return error.__cause__
+    by = (_modules(error) or [""])[-1]
+    return _cause_or_context(error) if by.split(".")[0] in _BETWEEN or by.startswith(_READ_FOR_US) else None
 
 
 def _frames(error: BaseException) -> Iterator[FrameType]:
@@ -124,8 +161,16 @@ def _frames(error: BaseException) -> Iterator[FrameType]:
         yield frame
 
 
+def _modules(error: BaseException) -> list[str]:
+    return [frame.f_globals.get("__name__", "") for frame in _frames(error)]
+
+
 def _message(error: BaseException) -> str:
-    return str(error).strip() or type(error).__name__
+    try:
+        text = str(error).strip()
+    except Exception:  # noqa: BLE001 - the user's own __str__
+        text = ""
+    return text or type(error).__name__
 
 
 _MACHINERY = ("coffea.processor.executor", "pocket_exec.")

@@ -40,6 +40,8 @@ class Dispatch:
     _suspects: deque[int] = field(default_factory=deque)
     _flying: set[int] = field(default_factory=set)
     _attempts: dict[int, int] = field(default_factory=dict)
+    _alone: int | None = None
+    """The item that runs with no other beside it."""
 
     def settled(self, function: Function) -> Generator[Settled, None, None]:
         """Run all items and yield each once it is settled; on any exception the pool is left with nothing to do.
@@ -53,6 +55,10 @@ class Dispatch:
                 self._feed()
                 for task, answer in self.pool.wait(self._patience()):
                     self._flying.discard(task)
+                    if self._may_be_innocent(task, answer.trouble):
+                        self._attempts[task] -= 1
+                        self._suspects.append(task)
+                        continue
                     attempts = self._attempts[task]
                     if answer.trouble is None or attempts >= self.policy.attempts(answer.trouble):
                         del self._attempts[task]
@@ -69,8 +75,10 @@ class Dispatch:
         # A pool that cannot say which item killed a worker runs those under suspicion alone, one at a time.
         if self._suspects:
             if not self._flying:
-                self._submit(self._suspects.popleft())
+                self._alone = self._suspects.popleft()
+                self._submit(self._alone)
             return
+        self._alone = None
         while len(self._flying) < slots:
             if self._later and self._later[0][0] <= now:
                 self._submit(heapq.heappop(self._later)[1])
@@ -78,6 +86,10 @@ class Dispatch:
                 self._submit(self._fresh.popleft())
             else:
                 return
+
+    def _may_be_innocent(self, task: int, trouble: Trouble | None) -> bool:
+        lost = trouble is not None and trouble.kind is FaultKind.LOST_WORKER
+        return lost and not self.pool.blames_exactly and task != self._alone
 
     def _submit(self, task: int) -> None:
         attempt = self._attempts[task] = self._attempts.get(task, 0) + 1

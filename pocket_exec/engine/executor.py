@@ -81,8 +81,9 @@ class PocketExecutor(ExecutorBase):  # type: ignore[misc]  # coffea is not typed
             return self._metadata(ordered, function, accumulator), 0
         _Run(self, plan(ordered)).process(function)
         report = self.report
-        if report.total is None and report.interrupt is None:
-            raise nothing_succeeded(report)
+        if report.total is None:
+            # Runner drops the error of a sum that is None.
+            raise report.interrupt or nothing_succeeded(report)
         total = report.total if accumulator is None else accumulate([report.total], accumulator)
         if report.interrupt is not None:
             return total, report.interrupt

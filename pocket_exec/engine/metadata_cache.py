@@ -37,7 +37,7 @@ class MetadataCache:
 
     path: Path
     _entries: dict[Key, dict[str, Any]] = field(default_factory=dict)
-    _changed: bool = False
+    _changed: set[Key] = field(default_factory=set)
 
     @classmethod
     def load(cls, path: Path) -> MetadataCache:
@@ -59,19 +59,17 @@ class MetadataCache:
     def find(self, key: Key, stamp: str | None, *, clusters: bool) -> FileInfo | None:
         """Return what is known of a file, if its stamp still holds, with its clusters where they are needed."""
         entry = self._entries.get(key)
-        if entry is None or stamp is None or entry["stamp"] != stamp or (clusters and entry["clusters"] is None):
-            return None
-        today = _today()
-        if entry["used"] != today:
-            entry["used"] = today
-            self._changed = True
-        boundaries = entry["clusters"]
-        return FileInfo(
-            entry["entries"],
-            bytes.fromhex(entry["uuid"]),
-            tuple(boundaries) if clusters and boundaries is not None else None,
-            stamp,
-        )
+        try:
+            if entry is None or stamp is None or entry["stamp"] != stamp or (clusters and entry["clusters"] is None):
+                return None
+            boundaries = tuple(map(int, entry["clusters"])) if clusters else None
+            info = FileInfo(int(entry["entries"]), bytes.fromhex(entry["uuid"]), boundaries, stamp)
+        except (KeyError, TypeError, ValueError):
+            return None  # somebody else has written it
+        if entry.get("used") != _today():
+            entry["used"] = _today()
+            self._changed.add(key)
+        return info
 
     def keep(self, found: Mapping[Key, FileInfo]) -> None:
         """Add what was read."""
@@ -80,14 +78,15 @@ class MetadataCache:
                 continue
             entry = {**asdict(info), "uuid": info.uuid.hex(), "file": name, "tree": tree, "used": _today()}
             self._entries[name, tree] = entry
-            self._changed = True
+            self._changed.add((name, tree))
 
     def save(self) -> None:
         """Write what changed, beside what other runs have written meanwhile, where it can be written."""
         if not self._changed:
             return
-        merged = {**MetadataCache.load(self.path)._entries, **self._entries}
-        newest = sorted(merged.values(), key=lambda entry: str(entry["used"]), reverse=True)[:LARGEST]
+        ours = {key: self._entries[key] for key in self._changed}
+        merged = {**self._entries, **MetadataCache.load(self.path)._entries, **ours}
+        newest = sorted(reversed(merged.values()), key=lambda entry: str(entry.get("used")), reverse=True)[:LARGEST]
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".files-")
@@ -100,7 +99,7 @@ class MetadataCache:
                 raise
         except OSError as error:
             log.info("the cache of file metadata cannot be written: %s", error)
-        self._changed = False
+        self._changed.clear()
 
 
 def _today() -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import socket
+import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ from typing import Any
 
 import cloudpickle
 
-from pocket_exec.engine.chunk import Answer, Trouble, Warned, attempt
+from pocket_exec.engine.chunk import Answer, Trouble, Warned, attempt, describe
 from pocket_exec.engine.outcome import FaultKind
 
 KEPT_FUNCTIONS = 2
@@ -30,15 +32,13 @@ class Packed:
         self.digest = hashlib.sha256(self.data).hexdigest()
 
 
-def attempt_packed(packed: bytes | Path, digest: str, item: object) -> Answer:
-    """Attempt ``item`` with the function that ``packed`` holds, or names; the answer's value is pickled bytes."""
-    try:
-        function = _unpacked(packed, digest)
-    except Exception as error:  # noqa: BLE001 - unpickling imports the user's modules
-        message = f"the processor cannot be loaded on the worker: {error}"
-        return Answer(None, Trouble(FaultKind.USER, False, type(error).__name__, message), 0.0, "")
+def attempt_packed(packed: bytes | Path, digest: str, item: bytes) -> Answer:
+    """Attempt the pickled ``item`` with the function that ``packed`` holds, or names; the answer's value is pickled."""
     with _warnings_kept() as warned:
-        answer = attempt(function, item)
+        try:
+            answer = _attempted(packed, digest, item)
+        except BaseException as error:  # noqa: BLE001 - here no one else ends a chunk but the user's code
+            answer = Answer(None, describe(error), 0.0, _host())
     if warned:
         answer = replace(answer, warned=tuple(warned))
     if answer.value is None:
@@ -53,6 +53,16 @@ def attempt_packed(packed: bytes | Path, digest: str, item: object) -> Answer:
         return replace(answer, value=None, trouble=Trouble(FaultKind.RESULT, False, type(error).__name__, message))
 
 
+def _attempted(packed: bytes | Path, digest: str, item: bytes) -> Answer:
+    try:
+        function, unpickled = _unpacked(packed, digest), cloudpickle.loads(item)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - unpickling imports the user's modules
+        trouble = describe(error)
+        message = f"the processor, or the metadata of its dataset, cannot be loaded on the worker: {trouble.message}"
+        return Answer(None, replace(trouble, kind=FaultKind.USER, passing=False, message=message), 0.0, _host())
+    return attempt(function, unpickled)
+
+
 class Attempt:
     """``attempt_packed`` as a value: a scheduler can pass it on, and items in bytes, without importing a thing."""
 
@@ -61,7 +71,7 @@ class Attempt:
 
     def __call__(self, item: bytes) -> Answer:
         """Attempt the pickled ``item``."""
-        return attempt_packed(self._data, self._digest, cloudpickle.loads(item))
+        return attempt_packed(self._data, self._digest, item)
 
 
 def unpacked(answer: Answer) -> Answer:
@@ -80,25 +90,46 @@ def lost(message: str, *, final: bool = False) -> Answer:
     return Answer(None, Trouble(FaultKind.LOST_WORKER, False, "LostWorker", message, final=final), 0.0, "")
 
 
+_lock = threading.Lock()
+_keeping = threading.local()
+_before: list[Any] = []
+"""``warnings.showwarning`` as it was, once for each attempt under way: it belongs to all threads at once."""
+
+
 @contextmanager
 def _warnings_kept() -> Iterator[list[Warned]]:
-    """Collect what would be written to the worker's stderr, where nobody reads it."""
-    kept: list[Warned] = []
-    before = warnings.showwarning
-
-    def keep(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any) -> None:
-        kept.append(Warned(str(message), category.__name__, filename, lineno))
-
-    warnings.showwarning = keep  # type: ignore[assignment]  # *_ takes file and line
+    """Collect what this thread would write to the worker's stderr, where nobody reads it."""
+    _keeping.warned = kept = []
+    with _lock:
+        _before.append(warnings.showwarning if not _before else _before[0])
+        warnings.showwarning = _keep  # type: ignore[assignment]  # it takes file and line as *_
     try:
         yield kept
     finally:
-        warnings.showwarning = before
+        _keeping.warned = None
+        with _lock:
+            before = _before.pop()
+            if not _before:
+                warnings.showwarning = before
+
+
+def _keep(message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any) -> None:
+    kept: list[Warned] | None = getattr(_keeping, "warned", None)
+    if kept is not None:
+        kept.append(Warned(str(message), category.__name__, filename, lineno))
+    elif _before:
+        _before[0](message, category, filename, lineno, *rest)
 
 
 def _unpacked(packed: bytes | Path, digest: str) -> Callable[[Any], Any]:
-    if digest not in _functions:
-        _functions[digest] = cloudpickle.loads(packed.read_bytes() if isinstance(packed, Path) else packed)
-        while len(_functions) > KEPT_FUNCTIONS:
-            _functions.popitem(last=False)
-    return _functions[digest]
+    with _lock:
+        if digest not in _functions:
+            _functions[digest] = cloudpickle.loads(packed.read_bytes() if isinstance(packed, Path) else packed)
+            while len(_functions) > KEPT_FUNCTIONS:
+                _functions.popitem(last=False)
+        _functions.move_to_end(digest)
+        return _functions[digest]
+
+
+def _host() -> str:
+    return socket.gethostname()

@@ -73,7 +73,7 @@ class CustomModule:
 
 
 def _keep_model(factory: ExecutorFactory, given: OptionsMapping) -> None:
-    """Let a factory that copies ``run_options`` into a dictionary, or does not keep them, have their model all the same."""
+    """Give a factory that copies ``run_options`` into a dictionary, or does not keep them, their model all the same."""
     theirs = getattr(factory, "run_options", {})
     if not isinstance(theirs, OptionsMapping):
         factory.run_options = given.copy()

@@ -105,13 +105,15 @@ class LocalDaskExecutorFactory(DaskExecutorFactory):
                 scheduler_port=_free_port(options.dask_scheduler_port),
                 death_timeout=int(options.death_timeout),
                 silence_logs=logging.CRITICAL,
+                # For workers that an adaptive cluster starts later.
+                config=worker_config(options),
             )
         self.stack.callback(cluster.close)
         if options.adaptive:
             cluster.adapt(minimum=options.adaptive_minimum, maximum=options.scaleout)
         if options.dashboard_address:
             log.info("dashboard: %s", cluster.dashboard_link)
-        client: Client = self.stack.enter_context(Client(cluster, security=cluster.security))
+        client: Client = self.stack.enter_context(Client(cluster, security=cluster.security, set_as_default=False))
         return client
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import operator
 import pickle
@@ -9,6 +10,7 @@ import queue
 import time
 import uuid
 import warnings
+from concurrent.futures import wait as wait_for
 from typing import Any
 
 import cloudpickle
@@ -49,6 +51,8 @@ class DaskPool:
         """Put the function on the cluster as one result, which each worker fetches once."""
         data = cloudpickle.dumps(Attempt(Packed(function)))
         self._run = uuid.uuid4().hex[:8]
+        self._alive_seen = time.monotonic()
+        self._check_connection()
         with warnings.catch_warnings():
             # distributed warns of large graphs; a large processor has to travel once all the same.
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
@@ -58,7 +62,7 @@ class DaskPool:
         """Return two items per worker thread, as many as there are now."""
         if time.monotonic() - self._threads_seen > THREADS_SEEN_EVERY_S:
             self._threads_seen = time.monotonic()
-            self._threads = sum(self._client.nthreads().values())
+            self._threads = self._threads_now()
         return QUEUED_PER_THREAD * max(self._threads, 1)
 
     def submit(self, task: int, item: object) -> None:
@@ -105,22 +109,42 @@ class DaskPool:
             return [future for future in ready if future in self._flying]
 
     def _answers(self, ready: list[Future[Any]]) -> list[tuple[int, Answer]]:
-        finished = [future for future in ready if future.status == "finished"]
-        values = self._client.gather(finished, errors="skip")
-        if len(values) != len(finished):
-            # A worker died with a result that was ready: which one, gather does not say.
-            values = [next(iter(self._client.gather([future], errors="skip")), None) for future in finished]
-        arrived = dict(zip(finished, values, strict=True))
+        arrived = self._gathered([future for future in ready if future.status == "finished"])
+        self._alive_seen = time.monotonic()
         answers = []
         for future in ready:
             task = self._flying.pop(future)
             if future not in arrived:
                 answers.append((task, self._failed(future)))
-            elif arrived[future] is None:
-                answers.append((task, lost("its result was lost with its worker")))
             else:
                 answers.append((task, unpacked(arrived[future])))
         return answers
+
+    def _gathered(self, finished: list[Future[Any]]) -> dict[Future[Any], Any]:
+        values = self._values(finished) if finished else []
+        if len(values) == len(finished):
+            return dict(zip(finished, values, strict=True))
+        # What failed is left out, and which one that was, gather does not say.
+        alone = [(future, self._values([future])) for future in finished]
+        return {future: values[0] for future, values in alone if values}
+
+    def _values(self, futures: list[Future[Any]]) -> list[Any]:
+        """Fetch results; what was lost with its worker is computed once more meanwhile, by Dask itself.
+
+        Raises:
+            FarmError: as ``wait``; Dask would wait for a worker for ever.
+        """
+        gather = self._client.gather(futures, errors="skip", asynchronous=True)
+        values = asyncio.run_coroutine_threadsafe(gather, self._client.loop.asyncio_loop)
+        try:
+            while not wait_for([values], CONNECTION_SEEN_EVERY_S).done:
+                self._check_alive()
+            fetched: list[Any] = values.result()
+        except OSError as error:
+            raise FarmError(f"the Dask scheduler does not answer: {error}") from error
+        finally:
+            values.cancel()
+        return fetched
 
     def _failed(self, future: Future[Any]) -> Answer:
         if future.status != "error":
@@ -140,7 +164,13 @@ class DaskPool:
     def _check_alive(self) -> None:
         self._check_connection()
         now = time.monotonic()
-        if self._client.nthreads():
+        if self._threads_now():
             self._alive_seen = now
         elif now - self._alive_seen > self._patience_s:
             raise FarmError(f"no worker for {self._patience_s:.0f} s, and none is coming; see worker-timeout")
+
+    def _threads_now(self) -> int:
+        try:
+            return sum(self._client.nthreads().values())
+        except (OSError, TimeoutError, ValueError) as error:
+            raise FarmError(f"the Dask scheduler does not answer: {error}") from error

@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import loky
 from loky.process_executor import BrokenProcessPool
 
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 QUEUED_PER_PROCESS = 2
 """Items in flight per process: one at work, one waiting, so that none idles while an answer travels."""
 ORPHAN_CHECK_S = 2.0
+KEPT_BYTES = "1e15"
+"""How much a process may keep between chunks: corrections and file forms are no leak, and loky would start it afresh."""
 
 
 class ProcessPool:
@@ -56,11 +59,12 @@ class ProcessPool:
     def submit(self, task: int, item: object) -> None:
         """Start an item, with new processes if the old ones died."""
         assert self._packed is not None
+        arguments = (*self._packed, cloudpickle.dumps(item))
         try:
-            future = self._started().submit(attempt_packed, *self._packed, item)
+            future = self._started().submit(attempt_packed, *arguments)
         except BrokenProcessPool:
             self._stop()
-            future = self._started().submit(attempt_packed, *self._packed, item)
+            future = self._started().submit(attempt_packed, *arguments)
         self._flying[future] = task
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
@@ -71,10 +75,11 @@ class ProcessPool:
         return [(self._flying.pop(future), self._answer(future)) for future in done]
 
     def cancel(self) -> None:
-        """Forget what is in flight; items at work end in their own time, or with ``close``."""
-        for future in self._flying:
-            future.cancel()
+        """Forget what is in flight; an item at work is ended with its process, or the next run would wait for it."""
+        started = [future for future in self._flying if not future.cancel() and not future.done()]
         self._flying.clear()
+        if started:
+            self._stop()
 
     def close(self) -> None:
         """End the processes and remove the private directory."""
@@ -84,7 +89,9 @@ class ProcessPool:
     def _started(self) -> Any:
         if self._executor is None:
             self._executor = loky.ProcessPoolExecutor(
-                self._processes, initializer=_begin, initargs=(os.getpid(), self._paths)
+                self._processes,
+                env={"LOKY_MAX_MEMORY_LEAK_SIZE": os.environ.get("LOKY_MAX_MEMORY_LEAK_SIZE", KEPT_BYTES)},
+                initializer=_begin, initargs=(os.getpid(), self._paths, str(self._directory)),
             )
         return self._executor
 
@@ -102,14 +109,15 @@ class ProcessPool:
             return lost(f"its process died ({str(error).splitlines()[0]}); out of memory, or a crash in compiled code?")
 
 
-def _begin(parent: int, paths: Sequence[str]) -> None:
+def _begin(parent: int, paths: Sequence[str], directory: str) -> None:
     """Prepare a process: the parent alone answers Ctrl-C, and nobody outlives it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.path[:0] = [path for path in paths if path not in sys.path]
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent, directory), daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
+def _end_with(parent: int, directory: str) -> None:
     while os.getppid() == parent:
         time.sleep(ORPHAN_CHECK_S)
+    shutil.rmtree(directory, ignore_errors=True)
     os._exit(1)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from pocket_exec.analysis.fileset import Fileset
-from pocket_exec.engine.fold import fold
+from pocket_exec.engine.fold import Fold, merge
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure
 from pocket_exec.errors import CfgError, PocketExecError
 from pocket_exec.runs.directory import OutputDirectory
@@ -95,35 +95,43 @@ class ResultWriter:
         for unit in list(self._units):
             # 'all' is written last, from the sum that the caller gets too.
             if unit.name != ALL and all(name in self._outcomes for name in unit.datasets):
-                self._write(unit, self._sum(unit))
+                self._write(unit)
 
-    def finish(self, outcomes: Iterable[DatasetOutcome], sums: Mapping[str, Any], total: Any) -> Any:
+    def finish(
+        self, outcomes: Iterable[DatasetOutcome], sums: Mapping[str, Any], total: Any, *, cut_short: bool = False
+    ) -> Any:
         """Write all results that are not written yet, partial where something is missing; return the output of all.
 
         Args:
             outcomes: of every dataset.
             sums: of the datasets that were not done, as far as they came.
             total: the sum of all, None where nothing succeeded.
+            cut_short: whether something is missing from ``total`` that no outcome tells of.
         """
         for outcome in outcomes:
             self._outcomes.setdefault(outcome.plan.dataset, outcome)
         for name, part in sums.items():
             self._sums.setdefault(name, part)
         for unit in [unit for unit in self._units if unit.name != ALL]:
-            self._write(unit, self._sum(unit))
-        output = None if total is None else self._postprocessed("all datasets", total)
+            self._write(unit)
+        output, partial = (None, True) if total is None else self._postprocessed("all datasets", total)
         for unit in list(self._units):
-            self._save(unit, *(output or (None, True)))
-        return None if output is None else output[0]
+            self._save(unit, output, partial or cut_short)
+        return output
 
-    def _sum(self, unit: Unit) -> Any:
-        return fold([self._sums.get(name) for name in unit.datasets])
-
-    def _write(self, unit: Unit, total: Any) -> None:
+    def _write(self, unit: Unit) -> None:
+        tree = Fold(len(unit.datasets), merge)
+        for index, name in enumerate(unit.datasets):
+            tree.put(index, self._sums.get(name))
+        total = tree.total()
+        for block in tree.dropped:
+            names = ", ".join(unit.datasets[block.start : block.stop])
+            self.faults.append(f"{unit.name}: {names} does not add to the others: {block.error}")
         if total is None:
             self._units.remove(unit)
-        else:
-            self._save(unit, *self._postprocessed(unit.name, total))
+            return
+        output, partial = self._postprocessed(unit.name, total)
+        self._save(unit, output, partial or bool(tree.dropped))
 
     def _save(self, unit: Unit, output: Any, partial: bool) -> None:
         self._units.remove(unit)

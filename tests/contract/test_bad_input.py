@@ -175,6 +175,42 @@ def test_all_faults_of_a_fileset_are_told_at_once(files: list[str]) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("entry", "what"),
+    [
+        (5, "its files are a int; a list or a mapping was expected"),
+        ([""], "'' is no file: write a path, an address, or a list of replicas"),
+        ([["a.root", 5]], "['a.root', 5] is no file: write a path, an address, or a list of replicas"),
+        ({"files": ["a.root"], "treename": 5}, "its 'treename' is 5, not text"),
+        ({"files": ["a.root"], "preload": "Muon_pt"}, "its 'preload' is 'Muon_pt', not a list of branches"),
+        ({"files": ["a.root"], "metadata": "DY"}, "its 'metadata' is a str, not a mapping"),
+        ({"files": {"a.root": 5}}, "a.root: 5 is not the name of a tree"),
+        ({"files": {"a.root": {"object_path": 5}}}, "'object_path' of a.root is 5, not the name of a tree"),
+        ({"files": {"a.root": {"steps": [5]}}}, "'steps' of a.root is not a list of [start, stop]"),
+        ({"files": {"a.root": {"steps": [[9, 5]]}}}, "'steps' of a.root: [9, 5] is no range of entries"),
+    ],
+)
+def test_a_dataset_of_a_form_that_is_not_known(entry: object, what: str) -> None:
+    path = write("bad.py", cfg_of({"DY": entry}))
+    assert never_begun("--cfg", "bad.py", "-o", "out") == f"{path}: Bad fileset:\n  dataset 'DY': {what}"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (None, "No such file or directory"),
+        ("{", "not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("[1]", "the JSON is not a mapping of datasets"),
+    ],
+)
+def test_a_fileset_in_json_that_cannot_be_used(text: str | None, what: str) -> None:
+    if text is not None:
+        write("fileset.json", text)
+    path = write("bad.py", cfg_of("fileset.json"))
+    said = f"{path}: Bad fileset:\n  fileset ({Path('fileset.json').absolute()}): {what}"
+    assert never_begun("--cfg", "bad.py", "-o", "out") == said
+
+
 def test_a_file_that_is_listed_twice_in_a_dataset(files: list[str]) -> None:
     path = write("bad.py", cfg_of({"DY": [*files, files[1]]}))
     assert never_begun("--cfg", "bad.py", "-o", "out") == (
@@ -263,6 +299,13 @@ def test_an_option_with_a_bad_value_of_the_running_executor() -> None:
     ]
 
 
+def test_a_bare_number_for_memory_is_told_its_unit() -> None:
+    write("ro.yaml", "mem-per-worker: 4\n")
+    assert never_begun(*RUN, "-e", "dask", "-ro", "ro.yaml") == (
+        "Bad run options:\n  mem-per-worker (ro.yaml, line 1): 4 is 4 bytes; write '4GB'"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [
@@ -273,6 +316,8 @@ def test_an_option_with_a_bad_value_of_the_running_executor() -> None:
         ("retries: 1\nchunksize: [1\nscaleout: 2\n", "ro.yaml, line 3: not YAML: "),
         ("retries: 1\nformat: a: b\n", "ro.yaml, line 2: not YAML: a second ': ' in one line"),
         ("dask@lxpls:\n  queue: x\n", "dask@lxpls (ro.yaml, line 1): no such executor; did you mean 'dask@lxplus'"),
+        ("align-clusters: 5\n", "align-clusters (ro.yaml, line 1): 5 is not a flag; write true or false"),
+        ("limit_files: 5\n", "limit_files (ro.yaml, line 1): no such option; did you mean 'limit-files'?"),
         ("dask: 5\n", "dask (ro.yaml, line 1): is a section; its options stand below it"),
         ("depends-on: [weights.json]\n", "depends-on (ro.yaml, line 1): no such file: {here}/weights.json"),
         ("group-samples: {EWK: [DYY]}\n", "group-samples.EWK (ro.yaml, line 1): no dataset has metadata.sample 'DYY'"),
@@ -309,16 +354,18 @@ def test_faults_of_several_files_are_told_at_once() -> None:
             "scaleoutt (ro.py, run_options): no such option; did you mean 'scaleout'?",
         ),
         ("run_options = {5: 1}\n", "5 (ro.py, run_options): a key is text"),
-        ("run_options = {\n", "ro.py: failed:\n"),
-        ("import nowhere\n", "ro.py: failed:\n"),
+        ("run_options = {\n", 'ro.py: failed:\n  File "{here}/ro.py", line 1\n'),
+        (
+            "import json\njson.loads('{{')\n",
+            'ro.py: failed:\nTraceback (most recent call last):\n  File "{here}/ro.py", line 2, in <module>\n',
+        ),
     ],
 )
 def test_run_options_in_python_that_cannot_be_used(text: str, what: str) -> None:
     write("ro.py", text)
-    ended = runner(*RUN, "-ro", "ro.py")
-    assert ended.status == 3
-    assert ended.err.startswith(f"Bad run options:\n  {what}")
-    assert not OUT.exists()
+    message = never_begun(*RUN, "-ro", "ro.py")
+    assert message.startswith(f"Bad run options:\n  {what.format(here=Path.cwd())}")
+    assert message.count("  File ") <= 1
 
 
 def test_run_options_that_are_missing() -> None:
@@ -386,6 +433,24 @@ def test_a_directory_with_a_result_of_other_options_keeps_it_until_forced(files:
     assert record("out")["options"]["chunksize"] == {"value": 500, "origin": "--chunksize"}
 
 
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (("--retires", "5"), 3),
+        (("-e", "futuers"), 3),
+        (("-s", "many"), 2),
+        (("-ro", "nowhere.yaml"), 3),
+        (("--filter-datasets", "DX"), 3),
+        (("--executor-custom-setup", "nowhere.py"), 3),
+    ],
+)
+def test_a_run_that_cannot_begin_leaves_earlier_results_as_they_are(words: tuple[str, ...], status: int) -> None:
+    assert runner(*RUN, "-lf", "1").status == 0
+    before = {path: path.read_bytes() for path in OUT.rglob("*") if path.is_file()}
+    refused(*RUN, *words, status=status)
+    assert {path: path.read_bytes() for path in OUT.rglob("*") if path.is_file()} == before
+
+
 # Usage: what the parser itself refuses
 
 
@@ -402,6 +467,7 @@ def test_a_directory_with_a_result_of_other_options_keeps_it_until_forced(files:
         ((*RUN, "--full", "--process-separately"), "--full and --process-separately exclude each other."),
         ((*RUN, "-ll", "loud"), "Invalid value for '-ll' / '--loglevel': 'loud' is not a log level"),
         ((*RUN, "--show-options=xml"), "Invalid value for '--show-options': 'xml' is not one of 'table', 'yaml'."),
+        (("--cfg", "cfg.py", "-o", ""), "Invalid value for '-o' / '--outputdir': it is empty; is a variable not set?"),
         ((*RUN, "-o"), "Option '-o' requires an argument."),
     ],
 )
@@ -433,6 +499,17 @@ def test_a_flag_of_pocket_coffea_that_is_gone_gets_one_line(words: tuple[str, ..
     head, line = never_begun(*RUN, *words).splitlines()
     assert head == "Bad command line:"
     assert line.startswith(f"  {name}: not an option here; {instead}")
+
+
+def test_all_faults_of_the_command_line_are_told_at_once() -> None:
+    message = never_begun(*RUN, "--resubmit-failed", "extra", "-O", "retries", "-O", "=5", "--use-redirector")
+    assert [line.partition(":")[0] for line in message.splitlines()] == [
+        "Bad command line",
+        "  --resubmit-failed",
+        "  --use-redirector",
+        "  -O retries",
+        "  -O =5",
+    ]
 
 
 def test_options_of_another_executor_on_the_command_line() -> None:
