@@ -64,6 +64,8 @@ class Prepared:
     fileset: Fileset
     units: Sequence[Unit]
     make_factory: Callable[[Path | None], ExecutorFactory]
+    engine_known: bool = True
+    """Whether the executor is this project's for certain: a user's factory may give another one."""
 
     @property
     def options(self) -> GeneralOptions:
@@ -184,6 +186,7 @@ def prepare(request: Request, analysis: Analysis, registry: Registry) -> Prepare
         fileset,
         units(fileset, request.wanted, _groups(resolved, analysis.fileset, fileset)),
         lambda outputdir: make_factory(choice, resolved, outputdir).with_modules(analysis.directory),
+        engine_known=choice.custom is None and not choice.brought_by,
     )
 
 

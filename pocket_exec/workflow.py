@@ -81,7 +81,7 @@ class _Run:
         infos = from_cache(list(files), self._cache, self._cut)
         self._cache.save()
         missing = {key: file for key, file in files.items() if key not in infos}
-        if not missing and self._settled(infos):
+        if not missing and self._prepared.engine_known and self._settled(infos):
             return self._course.result
         with self._prepared.make_factory(self._out.path if self._out else None) as executor:
             ours = isinstance(executor, PocketExecutor)
@@ -91,7 +91,7 @@ class _Run:
             if missing:
                 read, unreadable = self._metadata(missing, executor.pool if ours else SerialPool())
                 infos.update(read)
-            if (missing or not ours) and self._settled(infos):
+            if (missing or not self._prepared.engine_known) and self._settled(infos):
                 return self._course.result
             items = work_items(self._fileset, infos, self._cut)
             return self._process(executor, items, unreadable)

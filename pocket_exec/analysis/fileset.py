@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import glob
 import gzip
+import itertools
 import json
 import logging
+import operator
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeGuard
 
+from pocket_exec.analysis.pickling import unpicklable_part
 from pocket_exec.errors import CfgError, Fault, did_you_mean
 
 log = logging.getLogger(__name__)
@@ -37,6 +41,9 @@ RESERVED_METADATA = frozenset(
 """Names that coffea's Runner keeps for itself (coffea 2026.9, ``processor.executor``)."""
 
 
+Steps = tuple[tuple[int, int], ...]
+
+
 @dataclass(frozen=True)
 class DataFile:
     """A data file: its name (which is its identity), the tree to read, and where else it lies."""
@@ -45,7 +52,7 @@ class DataFile:
     treename: str
     replicas: tuple[str, ...] = ()
     """Further addresses of the same file, in the order to try them."""
-    steps: tuple[tuple[int, int], ...] = ()
+    steps: Steps = ()
     """Entry ranges to process, from a preprocessed fileset; empty: cut by chunksize."""
 
 
@@ -74,6 +81,8 @@ def read_fileset(raw: object, treename: str | None, base: Path, where: str = "")
     faults: list[Fault] = []
     reader = _Reader(treename, base, faults)
     datasets = tuple(reader.dataset(str(name), entry) for name, entry in reader.mapping(raw).items())
+    names = [dataset.name for dataset in datasets]
+    faults += [Fault("fileset", f"two datasets are called '{name}'") for name in dict.fromkeys(names) if names.count(name) > 1]
     faults += _twice(datasets)
     if not faults and not any(dataset.files for dataset in datasets):
         faults.append(Fault("fileset", "it has no files" if datasets else "it is empty"))
@@ -93,8 +102,7 @@ class _Reader:
 
     def mapping(self, raw: object) -> Mapping[str, Any]:
         """Return the mapping by dataset, reading JSON where ``raw`` names files."""
-        if hasattr(raw, "model_dump"):
-            raw = raw.model_dump()  # coffea's DataGroupSpec
+        raw = _plain(raw)
         if isinstance(raw, Mapping):
             return raw
         if isinstance(raw, (str, Path)):
@@ -115,10 +123,10 @@ class _Reader:
     def _json(self, path: Path) -> Mapping[str, Any]:
         try:
             text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-            content = json.loads(text)
-        except OSError as error:
-            self._faults.append(Fault("fileset", error.strerror or str(error), str(path)))
-        except ValueError as error:
+            content = json.loads(text, object_pairs_hook=_no_key_twice)
+        except (OSError, EOFError) as error:
+            self._faults.append(Fault("fileset", getattr(error, "strerror", None) or str(error), str(path)))
+        except (ValueError, zlib.error) as error:
             self._faults.append(Fault("fileset", f"not JSON: {error}", str(path)))
         else:
             if isinstance(content, Mapping):
@@ -129,6 +137,7 @@ class _Reader:
     def dataset(self, name: str, entry: Any) -> Dataset:
         """Read one dataset."""
         where = f"dataset '{name}'"
+        entry = _plain(entry)
         if not isinstance(entry, Mapping):
             return Dataset(name, self._files(where, entry, self._treename))
         files = entry.get("files", None if {"metadata", "treename"} & set(entry) else entry)
@@ -142,6 +151,8 @@ class _Reader:
             self._faults.append(
                 Fault(where, f"coffea keeps these names of 'metadata' for itself: {', '.join(reserved)}")
             )
+        if (found := unpicklable_part(dict(metadata), "metadata")) is not None:
+            self._faults.append(Fault(where, f"{found[0]} cannot be sent to workers ({found[1]})"))
         preload = entry.get("preload") if files is not entry else None
         treename = entry.get("treename") if files is not entry else None
         if preload is not None and not _is_list_of(str, preload):
@@ -159,6 +170,7 @@ class _Reader:
 
     def _files(self, where: str, raw: Any, treename: str | None) -> tuple[DataFile, ...]:
         tree = treename or TREENAME
+        raw = _plain(raw)
         if isinstance(raw, (str, Path)):
             raw = [raw]
         if isinstance(raw, Mapping):
@@ -179,19 +191,17 @@ class _Reader:
 
     def _specified(self, where: str, name: str, spec: Any, treename: str) -> Iterable[DataFile]:
         """Read one entry of ``{file: tree}``, or of coffea's preprocessed ``{file: {object_path, steps}}``."""
-        steps: tuple[tuple[int, int], ...] = ()
+        steps: Steps = ()
+        spec = _plain(spec)
         if isinstance(spec, Mapping):
             treename = spec.get("object_path") or treename
             if not isinstance(treename, str):
                 self._faults.append(Fault(where, f"'object_path' of {name} is {treename!r}, not the name of a tree"))
                 treename = TREENAME
             try:
-                steps = tuple((int(start), int(stop)) for start, stop in spec.get("steps") or ())
-            except (TypeError, ValueError):
-                self._faults.append(Fault(where, f"'steps' of {name} is not a list of [start, stop]"))
-            for start, stop in steps:
-                if not 0 <= start < stop:
-                    self._faults.append(Fault(where, f"'steps' of {name}: [{start}, {stop}] is no range of entries"))
+                steps = _steps(spec.get("steps"))
+            except (TypeError, ValueError) as error:
+                self._faults.append(Fault(where, f"'steps' of {name} is not a list of [start, stop]: {error}"))
         elif isinstance(spec, str):
             treename = spec
         elif spec is not None:
@@ -202,18 +212,22 @@ class _Reader:
         """Return the absolute paths that ``text`` means; addresses with a protocol stay as they are."""
         if "://" in text:
             return self._expand_remote(text, where) if glob.has_magic(text.partition("?")[0]) else [text]
-        for base in (Path.cwd(), self._base):
-            candidate = base / Path(text).expanduser()
-            if candidate.exists():
-                return [str(candidate.resolve() if candidate.suffix == ".json" else candidate)]
-            found = sorted(glob.glob(str(candidate), recursive=True))  # noqa: PTH207 - the pattern is absolute
-            if found:
-                return found
+        try:
+            path = Path(text).expanduser()
+            for base in (Path.cwd(), self._base):
+                if (base / path).exists():
+                    return [str(base / path)]
+                # The directory is no pattern, whatever its name.
+                if found := sorted(glob.glob(str(path), root_dir=base, recursive=True)):  # noqa: PTH207
+                    return [str(base / name) for name in found]
+        except (OSError, RuntimeError, ValueError) as error:
+            self._faults.append(Fault(where, f"{text[:200]}: {getattr(error, 'strerror', None) or error}"))
+            return []
         if glob.has_magic(text):
             self._faults.append(Fault(where, f"no file matches {text}"))
             return []
         # A file that is not there is not a fault of the fileset: the run says so, and goes on with the others.
-        return [str(Path.cwd() / Path(text).expanduser())]
+        return [str(Path.cwd() / path)]
 
     def _expand_remote(self, text: str, where: str) -> list[str]:
         import fsspec
@@ -241,14 +255,53 @@ def _twice(datasets: Fileset) -> Iterable[Fault]:
     """Find files listed twice: a fault in one dataset, a warning in two."""
     owner: dict[tuple[str, str], str] = {}
     for dataset in datasets:
-        seen: set[tuple[str, str, tuple[tuple[int, int], ...]]] = set()
+        seen: dict[tuple[str, str], list[Steps]] = {}
         for file in dataset.files:
             key = (file.name, file.treename)
-            if (*key, file.steps) in seen:
+            addresses = {(address, file.treename) for address in (file.name, *file.replicas)}
+            if any(_overlap(file.steps, steps) for address in addresses for steps in seen.get(address, ())):
                 yield Fault(f"dataset '{dataset.name}'", f"{file.name} is listed twice; its events would count twice")
             elif owner.setdefault(key, dataset.name) != dataset.name:
                 log.warning("%s is in two datasets: '%s' and '%s'", file.name, owner[key], dataset.name)
-            seen.add((*key, file.steps))
+            for address in addresses:
+                seen.setdefault(address, []).append(file.steps)
+
+
+def _overlap(some: Steps, others: Steps) -> bool:
+    """Whether two lists of entry ranges have an entry in common; the empty list is the whole file."""
+    if not some or not others:
+        return True
+    return any(start < other_stop and other_start < stop for start, stop in some for other_start, other_stop in others)
+
+
+def _steps(raw: Any) -> Steps:
+    if raw is None:
+        return ()
+    steps = tuple((operator.index(start), operator.index(stop)) for start, stop in raw)
+    if not steps:
+        raise ValueError("it is empty")
+    for start, stop in steps:
+        # coffea's preprocess gives [0, 0] for a file without entries.
+        if not 0 <= start <= stop:
+            raise ValueError(f"[{start}, {stop}] is no range of entries")
+    for (_, stop), (start, _) in itertools.pairwise(sorted(steps)):
+        if start < stop:
+            raise ValueError(f"entry {start} stands in two of them")
+    return steps
+
+
+def _plain(given: Any) -> Any:
+    """Return coffea's DataGroupSpec, DatasetSpec and the like as mappings."""
+    return given.model_dump() if hasattr(given, "model_dump") else given
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"{twice!r} stands in it twice")
+    return content
 
 
 @dataclass(frozen=True)

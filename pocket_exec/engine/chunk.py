@@ -68,7 +68,7 @@ class Answer:
 
 
 def attempt(function: Callable[[Any], Any], item: object) -> Answer:
-    """Call ``function(item)`` and say what came of it; never raises what the user's code raises, ``sys.exit`` included."""
+    """Call ``function(item)`` and say what came of it; what the user's code raises, ``sys.exit`` too, is in it."""
     start = time.perf_counter()
     host = socket.gethostname()
     try:

@@ -15,6 +15,7 @@ from pocket_exec.engine.outcome import Failure
 from pocket_exec.engine.policy import Policy
 from pocket_exec.engine.pool import Pool
 from pocket_exec.engine.sums import failure_of
+from pocket_exec.errors import CfgError, Fault
 
 STAMP_THREADS = 16
 """Files whose stamp is asked for at the same time: each waits for the network, not for the processor."""
@@ -73,7 +74,12 @@ def read_metadata(
 
 
 def work_items(fileset: Fileset, infos: Mapping[Key, FileInfo], cut: Cut) -> list[Any]:
-    """Return the chunks of all files whose metadata are known, in the order of the fileset, as coffea's WorkItems."""
+    """Return the chunks of all files whose metadata are known, in the order of the fileset, as coffea's WorkItems.
+
+    Raises:
+        CfgError: the steps of a preprocessed fileset go beyond the file's entries.
+    """
+    _check_steps(fileset, infos)
     items: list[Any] = []
     for dataset in fileset:
         chunks = [
@@ -84,6 +90,19 @@ def work_items(fileset: Fileset, infos: Mapping[Key, FileInfo], cut: Cut) -> lis
         ]
         items += chunks[: cut.limit_chunks]
     return items
+
+
+def _check_steps(fileset: Fileset, infos: Mapping[Key, FileInfo]) -> None:
+    faults = [
+        Fault(f"dataset '{dataset.name}'", f"{file.name} has {info.entries} entries, its steps go to {last}")
+        for dataset in fileset
+        for file in dataset.files
+        if file.steps and (info := infos.get((file.name, file.treename))) is not None
+        if (last := max(stop for _, stop in file.steps)) > info.entries
+    ]
+    if faults:
+        title = "The fileset was preprocessed from other files:"
+        raise CfgError("\n".join([title, *(f"  {fault}" for fault in faults)]))
 
 
 def _chunks(dataset: Dataset, file: DataFile, info: FileInfo, cut: Cut) -> list[Any]:

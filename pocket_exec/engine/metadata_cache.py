@@ -86,7 +86,7 @@ class MetadataCache:
             return
         ours = {key: self._entries[key] for key in self._changed}
         merged = {**self._entries, **MetadataCache.load(self.path)._entries, **ours}
-        newest = sorted(reversed(merged.values()), key=lambda entry: str(entry.get("used")), reverse=True)[:LARGEST]
+        newest = sorted(merged.values(), key=lambda entry: str(entry.get("used")))[-LARGEST:]
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".files-")

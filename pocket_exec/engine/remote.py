@@ -99,7 +99,8 @@ _before: list[Any] = []
 @contextmanager
 def _warnings_kept() -> Iterator[list[Warned]]:
     """Collect what this thread would write to the worker's stderr, where nobody reads it."""
-    _keeping.warned = kept = []
+    kept: list[Warned] = []
+    _keeping.warned = kept
     with _lock:
         _before.append(warnings.showwarning if not _before else _before[0])
         warnings.showwarning = _keep  # type: ignore[assignment]  # it takes file and line as *_

@@ -135,7 +135,7 @@ class DaskPool:
             FarmError: as ``wait``; Dask would wait for a worker for ever.
         """
         gather = self._client.gather(futures, errors="skip", asynchronous=True)
-        values = asyncio.run_coroutine_threadsafe(gather, self._client.loop.asyncio_loop)
+        values = asyncio.run_coroutine_threadsafe(gather, self._client.loop.asyncio_loop)  # type: ignore[union-attr]  # it is running
         try:
             while not wait_for([values], CONNECTION_SEEN_EVERY_S).done:
                 self._check_alive()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields
@@ -35,12 +36,19 @@ class ExecutorFactory(ABC):
     module_dirs: tuple[Path, ...] = ()
     """Directories whose modules the workers must be able to import; set before ``setup``."""
 
+    x509_path: str | None = None
+    """The grid proxy, under the name of PocketCoffea's factories."""
+    handles_submission = False
+    """Set by PocketCoffea's factories, and of no meaning here."""
+
     _set_up = False
     _closed = False
 
     def __init__(self, run_options: Any, outputdir: str | Path | None = None) -> None:
         self.run_options = OptionsMapping.of(run_options)
-        self.outputdir = Path(outputdir) if outputdir is not None else None
+        # PocketCoffea's factories keep it themselves and do not hand it on.
+        if outputdir is not None or "outputdir" not in vars(self):
+            self.outputdir = Path(outputdir) if outputdir is not None else None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Note that ``setup`` has run, so that a constructor that calls it itself does not make it run twice."""
@@ -61,6 +69,17 @@ class ExecutorFactory(ABC):
     def customize_args(self, args: dict[str, Any]) -> dict[str, Any]:
         """Return the arguments that the executor class is called with."""
         return args
+
+    def customized_args(self) -> dict[str, Any]:
+        """Return arguments beside the usual ones: ``customize_args`` as PocketCoffea spells it."""
+        return {}
+
+    def setup_proxyfile(self) -> None:
+        """Set ``x509_path`` to the grid proxy, which is checked and named to the workers by then."""
+        self.x509_path = os.environ.get("X509_USER_PROXY")
+
+    def set_env(self) -> None:  # noqa: B027 - there is nothing that a subclass must do
+        """Do nothing: the environment that PocketCoffea's factories set here is set by then."""
 
     @abstractmethod
     def close(self) -> None:
@@ -135,17 +154,22 @@ def _executor(factory: ExecutorFactory) -> ExecutorBase:
         known = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # coffea is not typed
         theirs = {"retries": options.retries, "treereduction": options.tree_reduction, "status": False}
         args = {name: value for name, value in theirs.items() if name in known}
-    # The hook was spelt so, and took nothing, in factories written for PocketCoffea.
-    hook = getattr(factory, "customized_args", None)
-    args = {**args, **hook()} if hook is not None else factory.customize_args(args)
-    if not isinstance(args, Mapping):
-        raise ExecutorError(f"{type(factory).__name__}.customize_args() returned {args!r}; a dictionary was expected")
+    if type(factory).customized_args is not ExecutorFactory.customized_args:
+        args = {**args, **_dictionary(factory.customized_args(), f"{type(factory).__name__}.customized_args()")}
+    else:
+        args = _dictionary(factory.customize_args(args), f"{type(factory).__name__}.customize_args()")
     try:
         return kind(**args)
     except TypeError as error:
         raise ExecutorError(
             f"{type(factory).__name__}: {kind.__name__} does not take these arguments: {error}"
         ) from error
+
+
+def _dictionary(returned: Any, what: str) -> dict[str, Any]:
+    if not isinstance(returned, Mapping):
+        raise ExecutorError(f"{what} returned {returned!r}; a dictionary was expected")
+    return dict(returned)
 
 
 def policy(options: GeneralOptions) -> Any:

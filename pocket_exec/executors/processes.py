@@ -29,7 +29,7 @@ QUEUED_PER_PROCESS = 2
 """Items in flight per process: one at work, one waiting, so that none idles while an answer travels."""
 ORPHAN_CHECK_S = 2.0
 KEPT_BYTES = "1e15"
-"""How much a process may keep between chunks: corrections and file forms are no leak, and loky would start it afresh."""
+"""How much a process may keep between chunks before loky starts it afresh: corrections and file forms are no leak."""
 
 
 class ProcessPool:

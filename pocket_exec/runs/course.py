@@ -103,7 +103,9 @@ def _status(error: BaseException) -> int:
 def _write(out: OutputDirectory, course: Course, status: int, error: BaseException | None) -> None:
     """Write the record, unless the run ended before it changed anything: then the last one's is still true."""
     looked = course.key is not None
-    if course.result.already_done or (looked and status == 3) or (not looked and out.record_path.exists()):
+    if course.result.already_done or (not looked and out.record_path.exists()):
+        return
+    if looked and status == 3 and not course.result.saved:
         return
     try:
         write_record(out.record_path, record(course, status))
