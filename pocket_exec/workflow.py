@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from pocket_exec.analysis.fileset import Fileset
-from pocket_exec.analysis.pickling import check_processor
 from pocket_exec.engine.chunks import Cut, from_cache, needed, read_metadata, work_items
 from pocket_exec.engine.executor import PocketExecutor, Report, nothing_succeeded
 from pocket_exec.engine.metadata import FileInfo, ReadMetadata
@@ -52,7 +51,6 @@ def conduct(prepared: Prepared, out: OutputDirectory | None, viewer: Viewer | No
         FarmError, ExecutorError: the executor cannot be set up.
         ProcessingError: nothing succeeded.
     """
-    check_processor(prepared.analysis.processor)
     if prepared.options.starting_time is not None:
         _wait_until(prepared.options.starting_time, viewer)
     try:

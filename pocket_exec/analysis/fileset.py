@@ -9,6 +9,7 @@ import json
 import logging
 import operator
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,8 +82,8 @@ def read_fileset(raw: object, treename: str | None, base: Path, where: str = "")
     faults: list[Fault] = []
     reader = _Reader(treename, base, faults)
     datasets = tuple(reader.dataset(str(name), entry) for name, entry in reader.mapping(raw).items())
-    names = [dataset.name for dataset in datasets]
-    faults += [Fault("fileset", f"two datasets are called '{name}'") for name in dict.fromkeys(names) if names.count(name) > 1]
+    names = Counter(dataset.name for dataset in datasets)
+    faults += [Fault("fileset", f"two datasets are called '{name}'") for name, number in names.items() if number > 1]
     faults += _twice(datasets)
     if not faults and not any(dataset.files for dataset in datasets):
         faults.append(Fault("fileset", "it has no files" if datasets else "it is empty"))

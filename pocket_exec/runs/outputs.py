@@ -52,14 +52,17 @@ def units(fileset: Fileset, wanted: Wanted, groups: Mapping[str, Sequence[str]] 
 
 
 def _separate(fileset: Fileset, groups: Mapping[str, Sequence[str]]) -> Iterable[Unit]:
-    group_of = {sample: group for group, samples in groups.items() for sample in samples}
+    group_of: dict[str, str] = {}
+    for group, sample in ((group, sample) for group, members in groups.items() for sample in members):
+        if group_of.setdefault(sample, group) != group:
+            raise CfgError(f"group-samples: '{sample}' is in two groups, '{group_of[sample]}' and '{group}'")
     samples = {dataset.name: str(dataset.metadata.get("sample", "")) for dataset in fileset}
     if unknown := sorted(set(group_of) - set(samples.values())):
         raise CfgError(f"group-samples: no dataset has metadata.sample {', '.join(map(repr, unknown))}")
-    members: dict[str, list[str]] = {}
+    datasets_of: dict[str, list[str]] = {}
     for name, sample in samples.items():
-        members.setdefault(group_of.get(sample, name), []).append(name)
-    return [Unit(name, tuple(datasets)) for name, datasets in members.items()]
+        datasets_of.setdefault(group_of.get(sample, name), []).append(name)
+    return [Unit(name, tuple(datasets)) for name, datasets in datasets_of.items()]
 
 
 class ResultWriter:
@@ -153,16 +156,26 @@ class ResultWriter:
 
     def _postprocessed(self, name: str, total: Any) -> tuple[Any, bool]:
         """Return the processor's postprocess of a copy of the sum; the sum itself, as partial, where it raises."""
-        if not callable(getattr(self._processor, "postprocess", None)):
+        if not _has_postprocess(self._processor):
             return total, False
         try:
             output = copy.deepcopy(total)
             changed = copy.deepcopy(self._processor).postprocess(output)
-        except Exception as error:  # the user's code may raise anything
-            self.faults.append(f"postprocess of {name} failed: {type(error).__name__}: {error}")
-            log.exception("postprocess of %s failed; the sum is saved as it was before", name)
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            trouble = describe(error)
+            self.faults.append(f"postprocess of {name} failed: {trouble.error}: {trouble.message}")
+            text = "the sum of %s is saved as it was before postprocess, which failed:\n%s"
+            log.error(text, name, trouble.traceback)  # noqa: TRY400 - the user's own traceback
             return total, True
         return (output if changed is None else changed), False
+
+
+def _has_postprocess(processor: Any) -> bool:
+    """Whether there is one to call; coffea's own does nothing."""
+    from coffea.processor import ProcessorABC
+
+    theirs = getattr(type(processor), "postprocess", None) or getattr(processor, "postprocess", None)
+    return callable(theirs) and theirs is not ProcessorABC.postprocess
 
 
 class Listeners:

@@ -148,7 +148,7 @@ def test_a_replica_of_a_file_that_is_listed_already_counts_its_events_twice() ->
 
 def test_preload_is_the_set_of_branches() -> None:
     (dataset,) = read({"DY": {"files": ["/a.root"], "preload": ["nMuon", "Muon_pt"]}})
-    assert dataset.preload == {"nMuon", "Muon_pt"}
+    assert dataset.preload == frozenset({"nMuon", "Muon_pt"})
 
 
 @pytest.mark.parametrize("preload", ["nMuon", 3, [1]])
