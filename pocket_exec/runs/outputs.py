@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from pocket_exec.analysis.fileset import Fileset
+from pocket_exec.engine.chunk import describe
 from pocket_exec.engine.fold import Fold, merge
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure
 from pocket_exec.errors import CfgError, PocketExecError

@@ -46,10 +46,15 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def executors() -> Iterator[Callable[[str], Any]]:
     """Open each executor once; its pool serves all tests of this module, after whatever befell it."""
-    with pocket_exec.open_executor() as iterative:
-        with pocket_exec.open_executor("futures", scaleout=2, retries=0) as futures:
-            with pocket_exec.open_executor("dask", scaleout=2, retries=0, worker_timeout=60) as dask:
-                yield {"iterative": iterative, "futures": futures, "dask": dask}.__getitem__
+    with (
+        pocket_exec.open_executor() as iterative,
+        pocket_exec.open_executor("futures", scaleout=2, retries=0) as futures,
+        pocket_exec.open_executor("dask", scaleout=2, retries=0, worker_timeout=60) as dask,
+    ):
+        yield {"iterative": iterative, "futures": futures, "dask": dask}.__getitem__
+
+
+NOTHING: dict[str, Any] = {}
 
 
 def trouble(process: Any, file: Path, schema: Any = BaseSchema, start: int = 0) -> Trouble:
@@ -131,7 +136,7 @@ def test_a_file_of_the_users_own_that_is_missing_is_the_users_fault(process: Any
 
 def handles_one_and_raises_another(events: Any) -> Any:
     try:
-        return {}["a key that may be missing"]
+        return NOTHING["a key that may be missing"]
     except KeyError:
         raise ValueError("the real fault")  # noqa: B904 - as people write it
 
@@ -177,7 +182,7 @@ def sum_through_numpy(events: Any) -> Any:
 
 def sum_in_a_handler(events: Any) -> Any:
     try:
-        return {}["cached"]
+        return NOTHING["cached"]
     except KeyError:
         return sum_of_x(events)
 
