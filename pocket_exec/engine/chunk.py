@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import errno
+import itertools
 import logging
 import signal
 import socket
@@ -100,12 +101,14 @@ def describe(error: BaseException) -> Trouble:
         chain.pop(0)
     raised = chain[0]
     causes = list(_chain(raised, _origin))
-    if not any(_while_reading(_modules(cause)) for cause in causes):
+    reading = [number for number, cause in enumerate(causes) if _while_reading(_modules(cause))]
+    if not reading:
         # What Runner itself raises after process() is about the value that process() returned.
         of_value = _modules(raised)[-1:] == [_RUNNER] and "process()" in _message(raised)
         kind = FaultKind.RESULT if of_value else FaultKind.USER
         return Trouble(kind, False, type(raised).__name__, _message(raised), _users_traceback(chain))
-    root = causes[-1]
+    within = itertools.takewhile(_raised_and_caught_by_readers, causes[reading[-1] + 1 :])
+    root = [causes[reading[-1]], *within][-1]
     passing = isinstance(root, OSError) and not _permanent(root)
     passing = passing or type(root).__module__.startswith("aiohttp")
     kind = FaultKind.STORAGE if passing else FaultKind.BAD_FILE
@@ -125,6 +128,10 @@ def _while_reading(modules: list[str]) -> bool:
     return bool(callers) and callers[-1].startswith(_READ_FOR_US)
 
 
+def _raised_and_caught_by_readers(error: BaseException) -> bool:
+    return all(module.split(".")[0] in _BETWEEN for module in _modules(error))
+
+
 def _permanent(error: BaseException) -> bool:
     """Whether a storage error will still be there in a minute; 3011 is XRootD's kXR_NotFound."""
     if isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)):
@@ -133,9 +140,7 @@ def _permanent(error: BaseException) -> bool:
     return number in (errno.ENOENT, errno.EACCES) or "[3011]" in str(error) or "not a ROOT file" in str(error)
 
 
-def _chain(
-    error: BaseException, before: Callable[[BaseException], BaseException | None]
-) -> Iterator[BaseException]:
+def _chain(error: BaseException, before: Callable[[BaseException], BaseException | None]) -> Iterator[BaseException]:
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:

@@ -6,9 +6,10 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial as partial_of
 from typing import Any
 
-from coffea.processor import accumulate
+from coffea.processor import Runner, accumulate
 from coffea.processor.executor import ExecutorBase
 
 from pocket_exec.engine.dispatch import Dispatch, Replicas, Settled
@@ -79,7 +80,7 @@ class PocketExecutor(ExecutorBase):  # type: ignore[misc]  # coffea is not typed
             return accumulator, 0
         if isinstance(items, (set, frozenset)):
             return self._metadata(ordered, function, accumulator), 0
-        _Run(self, plan(ordered)).process(function)
+        _Run(self, plan(ordered)).process(_without_retries(function))
         report = self.report
         if report.total is None:
             # Runner drops the error of a sum that is None.
@@ -98,6 +99,15 @@ class PocketExecutor(ExecutorBase):  # type: ignore[misc]  # coffea is not typed
             elif not self.policy.skip_bad_files:
                 raise ProcessingError(f"{items[settled.task].filename}: {trouble.error}: {trouble.message}")
         return accumulator
+
+
+def _without_retries(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Take away Runner's own retries where they are none: they never come to the end of an error that causes itself."""
+    if isinstance(function, partial_of) and function.func is Runner.automatic_retries:
+        retries, skip_bad_files, inner = function.args[:3]
+        if not retries and not skip_bad_files:
+            return inner  # type: ignore[no-any-return]  # coffea is not typed
+    return function
 
 
 class _Run:

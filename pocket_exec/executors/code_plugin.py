@@ -102,9 +102,11 @@ def modules_in(directory: Path) -> Iterator[Path]:
 def _zipped(files: Sequence[tuple[Path, Path]]) -> bytes:
     """Return a zip whose bytes depend on names and contents only."""
     buffer = io.BytesIO()
+    # The directory of cfg.py may be the one that this project is imported from.
+    named = {path.relative_to(root).as_posix(): path for path, root in reversed(files)}
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as content:
-        for path, root in files:
-            entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), (1980, 1, 1, 0, 0, 0))
+        for name, path in sorted(named.items()):
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             content.writestr(entry, path.read_bytes())
     return buffer.getvalue()

@@ -32,14 +32,15 @@ CONNECTION_SEEN_EVERY_S = 5.0
 class DaskPool:
     """Items as Dask tasks, a bounded number at a time, so that the scheduler never holds the whole run."""
 
-    # Dask names the task that was running on each worker that died, allowed-failures times over.
-    blames_exactly = True
+    # Dask charges a worker's death to every task that was waiting on that worker.
+    blames_exactly = False
 
     def __init__(self, client: Client, patience_s: float) -> None:
         self._client = client
         self._patience_s = patience_s
         self._flying: dict[Future[Any], int] = {}
         self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._data = b""
         self._attempt: Future[Any] | None = None
         self._run = ""
         self._numbers = itertools.count()
@@ -49,14 +50,18 @@ class DaskPool:
 
     def load(self, function: Function) -> None:
         """Put the function on the cluster as one result, which each worker fetches once."""
-        data = cloudpickle.dumps(Attempt(Packed(function)))
+        self._data = cloudpickle.dumps(Attempt(Packed(function)))
         self._run = uuid.uuid4().hex[:8]
         self._alive_seen = time.monotonic()
         self._check_connection()
+        self._attempt = self._sent()
+
+    def _sent(self) -> Future[Any]:
         with warnings.catch_warnings():
             # distributed warns of large graphs; a large processor has to travel once all the same.
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
-            self._attempt = self._client.submit(pickle.loads, data, key=f"processor-{self._run}", pure=False)
+            key = f"processor-{self._run}-{next(self._numbers)}"
+            return self._client.submit(pickle.loads, self._data, key=key, pure=False)
 
     def slots(self) -> int:
         """Return two items per worker thread, as many as there are now."""
@@ -152,8 +157,11 @@ class DaskPool:
             return lost(f"its task was {future.status}")
         error = future.exception()
         if isinstance(error, KilledWorker):
+            if self._attempt is not None and self._attempt.status == "error":
+                self._attempt = self._sent()
+                return lost("the workers that held the processor died")
             # allowed-failures workers died of it: trying again would kill more.
-            return lost(f"{error.allowed_failures + 1} workers died while they ran it", final=True)
+            return lost(f"{error.allowed_failures + 1} workers died while they held it", final=True)
         trouble = Trouble(FaultKind.LOST_WORKER, False, type(error).__name__, f"on its way to the worker: {error}")
         return Answer(None, trouble, 0.0, "")
 

@@ -91,7 +91,8 @@ class ProcessPool:
             self._executor = loky.ProcessPoolExecutor(
                 self._processes,
                 env={"LOKY_MAX_MEMORY_LEAK_SIZE": os.environ.get("LOKY_MAX_MEMORY_LEAK_SIZE", KEPT_BYTES)},
-                initializer=_begin, initargs=(os.getpid(), self._paths, str(self._directory)),
+                initializer=_begin,
+                initargs=(os.getpid(), self._paths, str(self._directory)),
             )
         return self._executor
 
@@ -104,9 +105,11 @@ class ProcessPool:
         try:
             return unpacked(future.result())
         except BrokenProcessPool as error:
-            log.warning("a worker process died: %s", str(error).splitlines()[0])
-            self._stop()
-            return lost(f"its process died ({str(error).splitlines()[0]}); out of memory, or a crash in compiled code?")
+            # All that was in flight comes back so, and the first of it ends the rest of the pool.
+            if self._executor is not None:
+                log.warning("a worker process died: %s", error)
+                self._stop()
+            return lost("its process died; out of memory, or a crash in compiled code?")
 
 
 def _begin(parent: int, paths: Sequence[str], directory: str) -> None:

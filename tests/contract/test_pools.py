@@ -1,0 +1,367 @@
+"""Pools of workers: what dies costs no more than it must, nothing is left, and nothing comes twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from coffea.processor.executor import WorkItem
+
+import pocket_exec
+from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure, FaultKind
+from pocket_exec.errors import FarmError, PartialResult
+from pocket_exec.executors.dask_pool import DaskPool
+from tests.contract import dask_processes
+
+FAR: dict[str, dict[str, Any]] = {"futures": {"scaleout": 2}, "dask": {"scaleout": 2, "worker_timeout": 60}}
+
+
+def items(chunks: int) -> list[WorkItem]:
+    return [WorkItem("DY", "a.root", "Events", 10 * c, 10 * c + 10, b"") for c in range(chunks)]
+
+
+def count(item: WorkItem) -> dict[str, Any]:
+    return {"out": {"n": len(item), "seen": [item.entrystart]}, "processed": {item}}
+
+
+def told(item: WorkItem, words: str) -> dict[str, Any]:
+    return {"out": {"n": len(item), "words": {words}}, "processed": {item}}
+
+
+class Ear:
+    """A listener that does something at each chunk."""
+
+    def __init__(self, at_chunk: Callable[[int], None]) -> None:
+        self._at_chunk = at_chunk
+        self.done = 0
+
+    def planned(self, plans: Any) -> None: ...
+
+    def chunk_done(self, dataset: str, events: int, seconds: float) -> None:
+        self.done += 1
+        self._at_chunk(self.done)
+
+    def chunk_failed(self, failure: Failure) -> None: ...
+
+    def dataset_done(self, outcome: DatasetOutcome, total: Any) -> None: ...
+
+
+def deadly(item: WorkItem) -> dict[str, Any]:
+    if item.entrystart == 50:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.05)
+    return count(item)
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_process_that_is_killed_is_charged_to_the_chunk_that_killed_it_and_no_other(retries: int) -> None:
+    with pocket_exec.open_executor("futures", scaleout=3, retries=retries) as executor:
+        total, error = executor(items(12), deadly, None)
+        assert isinstance(error, PartialResult)
+        assert total["out"]["seen"] == [item.entrystart for item in items(12) if item.entrystart != 50]
+        (failure,) = executor.report.failures
+        assert (failure.entrystart, failure.kind, failure.attempts) == (50, FaultKind.LOST_WORKER, retries + 1)
+
+
+def once(item: WorkItem, sign: str) -> dict[str, Any]:
+    if item.entrystart == 30 and not Path(sign).exists():
+        Path(sign).touch()
+        os._exit(9)
+    return count(item)
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_a_process_that_dies_by_chance_costs_no_chunk(name: str, tmp_path: Path) -> None:
+    with pocket_exec.open_executor(name, retries=1, **FAR[name]) as executor:
+        total, error = executor(items(12), partial(once, sign=str(tmp_path / "sign")), None)
+    assert error == 0
+    assert total["out"]["n"] == 120
+
+
+SCRIPT = """
+import os, sys, time
+import pocket_exec
+from coffea.processor.executor import WorkItem
+
+def slow(item):
+    with open(sys.argv[2], "a") as out:
+        print(os.getpid(), file=out)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    options = {"worker_timeout": 60} if sys.argv[1] == "dask" else {}
+    with pocket_exec.open_executor(sys.argv[1], scaleout=2, **options) as executor:
+        executor([WorkItem("DY", "a.root", "Events", c, c + 1, b"") for c in range(8)], slow, None)
+"""
+
+
+@contextmanager
+def at_work(name: str, directory: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[psutil.Process]]]:
+    """Run the script until its two workers are at work; yield it and all the processes that it has started."""
+    (directory / "script.py").write_text(SCRIPT)
+    (directory / "tmp").mkdir()
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "script.py", name, "pids"],
+            cwd=directory,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "TMPDIR": str(directory / "tmp")},
+        )
+    try:
+        pids = directory / "pids"
+        while not pids.exists() or len(pids.read_text().split()) < 2:
+            assert process.poll() is None, (directory / "log").read_text()
+            time.sleep(0.05)
+        yield process, psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.kill()
+        process.wait(20)
+
+
+def workers_left(family: list[psutil.Process]) -> list[psutil.Process]:
+    """Return who of the family is still there after some seconds; Python's own trackers end in their own time."""
+
+    def works(process: psutil.Process) -> bool:
+        try:
+            return process.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(process.cmdline())
+        except psutil.NoSuchProcess:
+            return False
+
+    end = time.monotonic() + 8
+    while (left := [process for process in family if works(process)]) and time.monotonic() < end:
+        time.sleep(0.1)
+    return left
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_no_process_outlives_a_parent_that_was_killed(name: str, tmp_path: Path) -> None:
+    with at_work(name, tmp_path) as (process, family):
+        process.kill()
+        assert workers_left(family) == []
+
+
+def test_the_processes_of_a_parent_that_was_killed_take_its_private_directory_with_them(tmp_path: Path) -> None:
+    with at_work("futures", tmp_path) as (process, family):
+        assert [path.name.startswith("pocket-exec-") for path in (tmp_path / "tmp").iterdir()] == [True]
+        process.kill()
+        assert workers_left(family) == []
+        assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_an_interrupted_program_ends_its_workers_and_removes_its_files(name: str, tmp_path: Path) -> None:
+    with at_work(name, tmp_path) as (process, family):
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        assert workers_left(family) == []
+        assert [path.name for path in (tmp_path / "tmp").iterdir() if path.name != "dask-scratch-space"] == []
+
+
+loads: list[int] = []
+
+
+class Counted:
+    """A function that notes each time it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return loaded, ()
+
+    def __call__(self, item: WorkItem) -> dict[str, Any]:
+        return {"out": {"n": len(item), "loads": {(os.getpid(), len(loads))}}, "processed": {item}}
+
+
+def loaded() -> Counted:
+    loads.append(1)
+    return Counted()
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_the_function_is_unpickled_once_in_each_process(name: str) -> None:
+    with pocket_exec.open_executor(name, **FAR[name]) as executor:
+        total, _ = executor(items(40), Counted(), None)
+    assert total["out"]["n"] == 400
+    assert {number for _, number in total["out"]["loads"]} == {1}
+    assert len(total["out"]["loads"]) <= 2
+
+
+def heavy(item: WorkItem, ballast: bytes) -> dict[str, Any]:
+    return {"out": {"n": len(item), "size": {len(ballast)}}, "processed": {item}}
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_a_large_processor_travels_without_a_warning(name: str) -> None:
+    with pocket_exec.open_executor(name, **FAR[name]) as executor:
+        total, error = executor(items(20), partial(heavy, ballast=os.urandom(20_000_000)), None)
+    assert (error, total["out"]) == (0, {"n": 200, "size": {20_000_000}})
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_an_executor_serves_one_function_after_the_other(name: str) -> None:
+    with pocket_exec.open_executor(name, **FAR[name]) as executor:
+        for words in ("first", "second", "third", "first"):
+            total, error = executor(items(5), partial(told, words=words), None)
+            assert (error, total["out"]) == (0, {"n": 50, "words": {words}})
+
+
+def slowly(item: WorkItem, words: str, seconds: float) -> dict[str, Any]:
+    time.sleep(seconds if item.entrystart > 10 else 0)
+    return told(item, words)
+
+
+@pytest.mark.parametrize(("name", "seconds"), [("futures", 60.0), ("dask", 1.0)])
+def test_an_executor_that_was_interrupted_gives_no_stale_answers(name: str, seconds: float) -> None:
+    def interrupt(done: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pocket_exec.open_executor(name, **FAR[name]) as executor:
+        total, error = replace(executor, listener=Ear(interrupt))(
+            items(8), partial(slowly, words="stale", seconds=seconds), None
+        )
+        assert isinstance(error, KeyboardInterrupt)
+        assert total["out"] == {"n": 10, "words": {"stale"}}
+        start = time.monotonic()
+        total, error = executor(items(8), partial(told, words="fresh"), None)
+        assert (error, total["out"]) == (0, {"n": 80, "words": {"fresh"}})
+        # What was at work is ended (futures), or comes to its end (dask), and does not hold up the next run.
+        assert time.monotonic() - start < 15
+
+
+def test_an_interrupt_before_the_first_chunk_is_an_interrupt() -> None:
+    def interrupted(item: WorkItem) -> Any:
+        raise KeyboardInterrupt
+
+    with pocket_exec.open_executor() as executor, pytest.raises(KeyboardInterrupt):
+        executor(items(3), interrupted, None)
+
+
+def test_temporary_files_go_with_the_pool() -> None:
+    before = set(Path(tempfile.gettempdir()).iterdir())
+    with pocket_exec.open_executor("futures", scaleout=1) as executor:
+        executor(items(2), count, None)
+        assert len(set(Path(tempfile.gettempdir()).iterdir()) - before) == 1
+    assert set(Path(tempfile.gettempdir()).iterdir()) - before == set()
+
+
+def test_the_scheduler_never_holds_many_tasks_at_once() -> None:
+    known: list[int] = []
+    with pocket_exec.open_executor("dask", **FAR["dask"]) as executor:
+        pool: DaskPool = executor.pool
+        scheduler: Any = pool._client.cluster.scheduler  # type: ignore[union-attr]  # it has one
+        ear = Ear(lambda done: known.append(len(scheduler.tasks)))
+        total, error = replace(executor, listener=ear)(items(2000), count, None)
+        assert (error, total["out"]["n"]) == (0, 20_000)
+        assert max(known) <= 20
+
+
+def test_a_result_that_is_lost_with_its_worker_is_computed_once_more(tmp_path: Path) -> None:
+    with (
+        dask_processes.scheduler(tmp_path) as (address, _),
+        dask_processes.worker(address, tmp_path / "one") as first,
+        pocket_exec.open_executor(f"dask@{address}", worker_timeout=30) as executor,
+    ):
+        pool: DaskPool = executor.pool
+        pool.load(count)
+        pool.submit(7, items(1)[0])
+        (future,) = pool._flying
+        while future.status != "finished":
+            time.sleep(0.05)
+        first.kill()
+        with dask_processes.worker(address, tmp_path / "two"):
+            ((task, answer),) = pool.wait(None)
+        assert (task, answer.trouble, answer.value) == (7, None, count(items(1)[0]))
+
+
+def test_a_result_that_is_lost_with_the_last_worker_is_a_farm_error(tmp_path: Path) -> None:
+    with (
+        dask_processes.scheduler(tmp_path) as (address, _),
+        dask_processes.worker(address, tmp_path / "one") as only,
+        pocket_exec.open_executor(f"dask@{address}", worker_timeout=10) as executor,
+    ):
+        pool: DaskPool = executor.pool
+        pool.load(count)
+        pool.submit(0, items(1)[0])
+        (future,) = pool._flying
+        while future.status != "finished":
+            time.sleep(0.05)
+        only.kill()
+        with pytest.raises(FarmError, match="worker-timeout"):
+            pool.wait(None)
+
+
+def leisurely(item: WorkItem) -> dict[str, Any]:
+    time.sleep(0.1)
+    return count(item)
+
+
+@contextmanager
+def lonely_worker(directory: Path, worker_timeout: int) -> Iterator[tuple[Any, Any, Any]]:
+    """Open an executor on a scheduler with one worker; yield it with the processes of both."""
+    with (
+        dask_processes.scheduler(directory) as (address, scheduler),
+        dask_processes.worker(address, directory / "one") as worker,
+        pocket_exec.open_executor(f"dask@{address}", worker_timeout=worker_timeout) as executor,
+    ):
+        yield executor, scheduler, worker
+
+
+def test_a_scheduler_that_goes_away_leaves_the_sum_so_far(tmp_path: Path) -> None:
+    with lonely_worker(tmp_path, 30) as (executor, scheduler, _):
+        ear = Ear(lambda done: scheduler.kill() if done == 10 else None)
+        start = time.monotonic()
+        total, error = replace(executor, listener=ear)(items(200), leisurely, None)
+        assert isinstance(error, PartialResult)
+        assert "scheduler" in executor.report.stopped
+        assert total["out"]["n"] >= 100
+        assert time.monotonic() - start < 30
+
+
+def test_a_run_whose_workers_are_all_gone_ends_after_worker_timeout_with_the_sum_so_far(tmp_path: Path) -> None:
+    with lonely_worker(tmp_path, 6) as (executor, _, worker):
+        ear = Ear(lambda done: worker.kill() if done == 10 else None)
+        total, error = replace(executor, listener=ear)(items(200), leisurely, None)
+        assert isinstance(error, PartialResult)
+        assert "no worker for 6 s" in executor.report.stopped
+        assert total["out"]["n"] >= 100
+
+
+def test_a_run_waits_for_workers_that_come_back_in_time(tmp_path: Path) -> None:
+    with lonely_worker(tmp_path, 9) as (executor, _, worker), ExitStack() as stack:
+        address = executor.pool._client.scheduler.address
+
+        def replaced(done: int) -> None:
+            # It has been answering for longer than worker-timeout by then.
+            if done == 100:
+                worker.kill()
+                later = dask_processes.worker(address, tmp_path / "two")
+                threading.Timer(6, stack.enter_context, [later]).start()
+
+        total, error = replace(executor, listener=Ear(replaced))(items(110), leisurely, None)
+        assert (error, total["out"]["n"]) == (0, 1100)
+
+
+def test_plans_are_told_before_the_first_chunk() -> None:
+    plans: list[DatasetPlan] = []
+
+    class Planned(Ear):
+        def planned(self, given: Any) -> None:
+            plans.extend(given)
+
+    with pocket_exec.open_executor("futures", scaleout=1) as executor:
+        ear = Planned(lambda done: plans.append(plans[0]) if len(plans) != 1 else None)
+        replace(executor, listener=ear)(items(3), count, None)
+    assert plans == [DatasetPlan("DY", 1, 3, 30)]
