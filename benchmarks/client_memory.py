@@ -12,8 +12,7 @@ import data
 from measure import Finished, Row, in_turns, process
 
 FEW, MANY = 100, 10_000
-EVENTS_OF_FILE = 150_000
-"""Of the first top quark file of two million events: a chunk of the many has 15."""
+EVENTS_OF_FILE = 100_000
 GOAL = 1.2
 ROUNDS = 5
 RUNNER = Path(sys.executable).parent / "runner.py"
@@ -40,7 +39,7 @@ def rows(*, quick: bool) -> Iterator[Row]:
         for chunks in (FEW, many)
     }
     yield from _growth(ENGINES, in_turns(engines, rounds), many, "trivial chunks")
-    file = data.zmumu(2_000_000) / "TTTo2Mu2Nu_0.root"
+    file = data.one_branch(EVENTS_OF_FILE)
     whole = {
         f"{name} {chunks}": partial(_whole_run, name, chunks, file) for name in WHOLE_RUNS for chunks in (FEW, many)
     }

@@ -29,3 +29,19 @@ def zmumu(events: int) -> Path:
     for path in directory.iterdir():
         path.read_bytes()
     return directory
+
+
+def one_branch(events: int) -> Path:
+    """Return a file with a single branch: what a chunk of it takes is mostly what any chunk takes."""
+    path = CACHE / f"one-branch-{events}.root"
+    if not path.exists():
+        import numpy as np
+        import uproot
+
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as made:
+            unfinished = Path(made) / "data.root"
+            with uproot.recreate(unfinished) as file:
+                file["Events"] = {"x": np.random.default_rng(1).random(events)}
+            unfinished.rename(path)
+    return path

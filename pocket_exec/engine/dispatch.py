@@ -55,6 +55,8 @@ class Dispatch:
                 self._feed()
                 for task, answer in self.pool.wait(self._patience()):
                     self._flying.discard(task)
+                    for warning in answer.warned:
+                        warning.again()
                     if self._may_be_innocent(task, answer.trouble):
                         self._attempts[task] -= 1
                         self._suspects.append(task)

@@ -153,8 +153,6 @@ class _Run:
 
     def _take(self, settled: Settled) -> None:
         item = self._plan.items[settled.task]
-        for warning in settled.answer.warned:
-            warning.again()
         dataset = self._plan.places[settled.task].dataset
         sums, answer = self._sums[dataset], settled.answer
         failures: list[Failure] = []

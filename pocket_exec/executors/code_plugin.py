@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
+import shutil
 import sys
+import tempfile
+import uuid
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,43 +26,57 @@ LARGEST_ARCHIVE = 50 * 10**6
 class CodePlugin(WorkerPlugin):
     """Puts directories, or an unpacked archive, at the head of a worker's import path.
 
-    It uses nothing but the standard library: it runs on workers that have never heard of this project.
+    It uses nothing but the standard library: it runs on workers that have never heard of this project. Runs of the same
+    code share it. Code of another run, of a client that was killed as a rule, is no longer imported once this is there.
     """
 
-    idempotent = True
-
     def __init__(self, paths: Sequence[str], data: bytes, digest: str) -> None:
-        self.name = f"pocket-exec-code-{digest[:12]}"
+        self.name = f"pocket-exec-code-{digest[:12]}-{uuid.uuid4().hex[:8]}"
         self.paths = list(paths)
         self.data = data
-        self._added: list[str] = []
-        self._unpacked = ""
+        self.digest = digest
 
     def setup(self, worker: Any) -> None:
         """Add the paths, with the archive's own among them."""
-        paths = list(self.paths)
-        if self.data:
-            import tempfile
-
-            self._unpacked = tempfile.mkdtemp(prefix=f"{self.name}-", dir=worker.local_directory)
-            with zipfile.ZipFile(io.BytesIO(self.data)) as content:
-                content.extractall(self._unpacked)
-            paths.append(self._unpacked)
-        self._added = [path for path in paths if path not in sys.path]
-        sys.path[:0] = self._added
+        codes: dict[str, dict[str, Any]] = vars(worker).setdefault("pocket_exec_code", {})
+        code = codes.get(self.digest)
+        if code is None:
+            for other in codes.values():
+                _forget(other)
+            code = codes[self.digest] = {"users": 0, "unpacked": "", "paths": []}
+            paths = list(self.paths)
+            if self.data:
+                code["unpacked"] = tempfile.mkdtemp(prefix="pocket-exec-code-", dir=worker.local_directory)
+                with zipfile.ZipFile(io.BytesIO(self.data)) as content:
+                    content.extractall(code["unpacked"])
+                paths.append(code["unpacked"])
+            code["paths"] = [path for path in paths if path not in sys.path]
+            sys.path[:0] = code["paths"]
+        code["users"] += 1
 
     def teardown(self, worker: Any) -> None:
-        """Take the paths, the archive and what was imported from them away."""
-        import shutil
+        """Take the paths, the archive and what was imported from them away, after the last run that uses them."""
+        codes = vars(worker).setdefault("pocket_exec_code", {})
+        code = codes.get(self.digest)
+        if code is None:
+            return
+        code["users"] -= 1
+        if code["users"] == 0:
+            del codes[self.digest]
+            _forget(code)
+            if code["unpacked"]:
+                shutil.rmtree(code["unpacked"], ignore_errors=True)
 
-        for path in self._added:
-            if path in sys.path:
-                sys.path.remove(path)
-        if self._unpacked:
-            for name, module in list(sys.modules.items()):
-                if str(getattr(module, "__file__", None) or "").startswith(self._unpacked):
-                    del sys.modules[name]
-            shutil.rmtree(self._unpacked, ignore_errors=True)
+
+def _forget(code: Mapping[str, Any]) -> None:
+    """Take the paths of ``code`` from the import path, and what was imported from its archive from the modules."""
+    for path in code["paths"]:
+        if path in sys.path:
+            sys.path.remove(path)
+    for name, module in list(sys.modules.items()):
+        if code["unpacked"] and str(getattr(module, "__file__", None) or "").startswith(code["unpacked"]):
+            del sys.modules[name]
+    importlib.invalidate_caches()
 
 
 def shared(directories: Sequence[Path]) -> CodePlugin | None:

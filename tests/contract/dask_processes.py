@@ -13,11 +13,13 @@ from pathlib import Path
 
 
 @contextmanager
-def scheduler(directory: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def scheduler(
+    directory: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Start a scheduler and yield its address and its process."""
     file = directory / "scheduler.json"
     arguments = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    with _started("distributed.cli.dask_scheduler", arguments, directory) as process:
+    with _started("distributed.cli.dask_scheduler", arguments, directory, environment) as process:
         while not file.exists():
             assert process.poll() is None, (directory / "log").read_text()
             time.sleep(0.05)

@@ -1,0 +1,126 @@
+"""What Dask does to tasks, workers and schedulers costs time and, at worst, what is not done yet."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from coffea.processor.executor import WorkItem
+
+import pocket_exec
+from pocket_exec.errors import FarmError, PartialResult
+from pocket_exec.executors import dask_pool
+from pocket_exec.executors.dask_pool import DaskPool
+from tests.contract import dask_processes
+from tests.contract.test_pools import Ear, count, items
+
+
+@pytest.fixture(autouse=True)
+def _often_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_pool, "CONNECTION_SEEN_EVERY_S", 0.5)
+
+
+def test_the_scheduler_never_holds_many_tasks_at_once() -> None:
+    known: list[int] = []
+    with pocket_exec.open_executor("dask", scaleout=2, worker_timeout=60) as executor:
+        pool: DaskPool = executor.pool
+        scheduler: Any = pool._client.cluster.scheduler  # type: ignore[union-attr]  # it has one
+        ear = Ear(lambda done: known.append(len(scheduler.tasks)))
+        total, error = replace(executor, listener=ear)(items(2000), count, None)
+        assert (error, total["out"]["n"]) == (0, 20_000)
+        assert max(known) <= 20
+
+
+def test_a_result_that_is_lost_with_its_worker_is_computed_once_more(tmp_path: Path) -> None:
+    with (
+        dask_processes.scheduler(tmp_path) as (address, _),
+        dask_processes.worker(address, tmp_path / "one") as first,
+        pocket_exec.open_executor(f"dask@{address}", worker_timeout=30) as executor,
+    ):
+        pool: DaskPool = executor.pool
+        pool.load(count)
+        pool.submit(7, items(1)[0])
+        (future,) = pool._flying
+        while future.status != "finished":
+            time.sleep(0.05)
+        first.kill()
+        with dask_processes.worker(address, tmp_path / "two"):
+            ((task, answer),) = pool.wait(None)
+        assert (task, answer.trouble, answer.value) == (7, None, count(items(1)[0]))
+
+
+def test_a_result_that_is_lost_with_the_last_worker_is_a_farm_error(tmp_path: Path) -> None:
+    with (
+        dask_processes.scheduler(tmp_path) as (address, _),
+        dask_processes.worker(address, tmp_path / "one") as only,
+        pocket_exec.open_executor(f"dask@{address}", worker_timeout=30) as executor,
+    ):
+        pool: DaskPool = executor.pool
+        pool._patience_s = 2.0
+        pool.load(count)
+        pool.submit(0, items(1)[0])
+        (future,) = pool._flying
+        while future.status != "finished":
+            time.sleep(0.05)
+        only.kill()
+        with pytest.raises(FarmError, match="worker-timeout"):
+            pool.wait(None)
+
+
+def leisurely(item: WorkItem) -> dict[str, Any]:
+    time.sleep(0.1)
+    return count(item)
+
+
+@contextmanager
+def lonely_worker(directory: Path, patience_s: float) -> Iterator[tuple[Any, Any, Any]]:
+    """Open an executor on a scheduler with one worker; yield it with the processes of both."""
+    with (
+        dask_processes.scheduler(directory) as (address, scheduler),
+        dask_processes.worker(address, directory / "one") as worker,
+        pocket_exec.open_executor(f"dask@{address}", worker_timeout=30) as executor,
+    ):
+        # Setting up waits for worker-timeout too, and may take that long here.
+        executor.pool._patience_s = patience_s
+        yield executor, scheduler, worker
+
+
+def test_a_scheduler_that_goes_away_leaves_the_sum_so_far(tmp_path: Path) -> None:
+    with lonely_worker(tmp_path, 30) as (executor, scheduler, _):
+        ear = Ear(lambda done: scheduler.kill() if done == 10 else None)
+        start = time.monotonic()
+        total, error = replace(executor, listener=ear)(items(200), leisurely, None)
+        assert isinstance(error, PartialResult)
+        assert "scheduler" in executor.report.stopped
+        assert total["out"]["n"] >= 100
+        assert time.monotonic() - start < 30
+
+
+def test_a_run_whose_workers_are_all_gone_ends_after_worker_timeout_with_the_sum_so_far(tmp_path: Path) -> None:
+    with lonely_worker(tmp_path, 2) as (executor, _, worker):
+        ear = Ear(lambda done: worker.kill() if done == 10 else None)
+        total, error = replace(executor, listener=ear)(items(200), leisurely, None)
+        assert isinstance(error, PartialResult)
+        assert "no worker for 2 s" in executor.report.stopped
+        assert total["out"]["n"] >= 100
+
+
+def test_a_run_waits_for_workers_that_come_back_in_time(tmp_path: Path) -> None:
+    with lonely_worker(tmp_path, 6) as (executor, _, worker), ExitStack() as stack:
+        address = executor.pool._client.scheduler.address
+
+        def replaced(done: int) -> None:
+            # It has been answering for longer than worker-timeout by then.
+            if done == 65:
+                worker.kill()
+                later = dask_processes.worker(address, tmp_path / "two")
+                threading.Timer(1, stack.enter_context, [later]).start()
+
+        total, error = replace(executor, listener=Ear(replaced))(items(80), leisurely, None)
+        assert (error, total["out"]["n"]) == (0, 800)

@@ -1,0 +1,147 @@
+"""The grid proxy is looked at before a run needs it, and named for the time of the run only."""
+
+from __future__ import annotations
+
+import logging
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from pocket_exec.errors import ExecutorError
+from pocket_exec.executors.proxy import VARIABLE, proxy_named
+from pocket_exec.options.model import GeneralOptions
+
+
+def certificate(valid: timedelta, key: ec.EllipticCurvePrivateKey) -> bytes:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "physicist")])
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=2))
+        .not_valid_after(now + valid)
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.PEM)
+    )
+
+
+def proxy(path: Path, *valid: timedelta) -> Path:
+    """Write a file as voms-proxy-init does: the proxy, its key, the chain above it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    first, *chain = [certificate(each, key) for each in valid]
+    path.write_bytes(b"".join([first, secret, *chain]))
+    return path
+
+
+def options(**given: Any) -> GeneralOptions:
+    return GeneralOptions.model_construct(**{"voms_proxy": None, "ignore_grid_certificate": False, **given})
+
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+
+def test_without_the_option_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "/the/users/own")
+    with proxy_named(options()):
+        assert os.environ[VARIABLE] == "/the/users/own"
+
+
+def test_a_good_proxy_is_named_for_the_time_of_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = proxy(tmp_path / "x509", DAY, 300 * DAY)
+    with proxy_named(options(voms_proxy=str(path))):
+        assert os.environ[VARIABLE] == str(path)
+    assert VARIABLE not in os.environ
+    assert caplog.text == ""
+
+
+def test_the_users_own_proxy_is_named_again_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "/the/users/own")
+    with (
+        pytest.raises(ZeroDivisionError),
+        proxy_named(options(voms_proxy=str(proxy(tmp_path / "x509", DAY)))),
+    ):
+        raise ZeroDivisionError
+    assert os.environ[VARIABLE] == "/the/users/own"
+
+
+@pytest.mark.parametrize("written", ["$WHERE/x509", "~/x509", "x509"])
+def test_variables_home_and_current_directory_are_understood(
+    written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy(tmp_path / "x509", DAY)
+    monkeypatch.setenv("WHERE", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with proxy_named(options(voms_proxy=written)):
+        assert os.environ[VARIABLE] == str(tmp_path / "x509")
+
+
+def test_a_hostile_path_is_taken_as_it_is(hostile: str, tmp_path: Path) -> None:
+    # What a variable's name looks like in it is one that is not set, and stays.
+    path = proxy(tmp_path / hostile, DAY)
+    with proxy_named(options(voms_proxy=str(path))):
+        assert os.environ[VARIABLE] == str(path)
+
+
+def refused(path: Path, **given: Any) -> str:
+    with pytest.raises(ExecutorError) as caught, proxy_named(options(voms_proxy=str(path), **given)):
+        pass
+    assert VARIABLE not in os.environ
+    return str(caught.value)
+
+
+def test_a_proxy_that_is_missing_is_told_with_the_command_that_makes_one(tmp_path: Path) -> None:
+    message = refused(tmp_path / "missing")
+    assert f"voms-proxy {tmp_path / 'missing'}: No such file or directory" in message
+    assert "voms-proxy-init" in message
+
+
+def test_a_directory_is_no_proxy(tmp_path: Path) -> None:
+    assert "Is a directory" in refused(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+)
+def test_what_is_no_certificate_is_no_proxy(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x509").write_bytes(content)
+    assert "not a proxy" in refused(tmp_path / "x509")
+
+
+def test_a_proxy_that_has_expired_is_told(tmp_path: Path) -> None:
+    assert "it has expired; renew it with" in refused(proxy(tmp_path / "x509", -DAY, 300 * DAY))
+
+
+def test_a_chain_lasts_as_long_as_its_shortest_part(tmp_path: Path) -> None:
+    assert "it has expired" in refused(proxy(tmp_path / "x509", DAY, -DAY))
+
+
+def test_a_proxy_that_ends_soon_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with proxy_named(options(voms_proxy=str(proxy(tmp_path / "x509", timedelta(minutes=30, seconds=30))))):
+        assert VARIABLE in os.environ
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "ends in 30 minutes" in caplog.text
+
+
+def test_ignore_grid_certificate_takes_any_proxy_on_trust(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing", proxy(tmp_path / "expired", -DAY)):
+        with proxy_named(options(voms_proxy=str(path), ignore_grid_certificate=True)):
+            assert os.environ[VARIABLE] == str(path)
