@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pocket_exec.analysis.cfg import Analysis, analysis
 from pocket_exec.engine.outcome import Failure
 from pocket_exec.errors import PartialResult
+from pocket_exec.executors.proxy import proxy_named
 from pocket_exec.executors.registry import Registry
 from pocket_exec.request import Request, choose, make_factory, prepare, resolved_options
 from pocket_exec.runs.course import Course, RunResult, recorded
@@ -81,6 +82,9 @@ def run(  # noqa: PLR0913 - all by name, but the first two
         raise result.interrupt
     if not result.whole:
         raise partial_result(result)
+    if result.left_as_they_are:
+        # What was run is a part only; the whole is in the files.
+        result.output = None
     if result_name(ALL) in result.already_done and result.outputdir is not None:
         from coffea.util import load
 
@@ -91,8 +95,6 @@ def run(  # noqa: PLR0913 - all by name, but the first two
 def run_request(request: Request, work: Analysis, outputdir: Path | None, viewer: Viewer | None = None) -> RunResult:
     """Run a request, as the command line does: a partial or interrupted result is returned, not raised."""
     prepared = prepare(request, work, Registry.installed())
-    for note in prepared.resolved.notes:
-        log.warning("%s", note)
     course = Course(work, prepared.resolved)
     with ExitStack() as stack:
         out = stack.enter_context(recorded(outputdir, course)) if outputdir is not None else None
@@ -131,7 +133,8 @@ def open_executor(
     choice = choose(request, Registry.installed())
     resolved = resolved_options(request, choice, None, "")
     factory = make_factory(choice, resolved, Path(outputdir) if outputdir is not None else None)
-    with factory.with_modules(*(Path(path).absolute() for path in module_dirs)) as opened:
+    factory = factory.with_modules(*(Path(path).absolute() for path in module_dirs))
+    with proxy_named(resolved.options), factory as opened:
         yield opened
 
 

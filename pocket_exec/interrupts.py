@@ -19,6 +19,8 @@ class _State:
 
     held = 0
     pending: signal.Signals | None = None
+    first: signal.Signals | None = None
+    """The first signal of the run, for as long as the handlers are installed."""
     seen = 0
 
 
@@ -29,7 +31,7 @@ def interrupts_raised() -> Iterator[None]:
     For the command line only: the Python API installs no handler.
     """
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    _State.held, _State.pending, _State.seen = 0, None, 0
+    _State.held, _State.pending, _State.first, _State.seen = 0, None, None, 0
     for number in SIGNALS:
         # What nohup has set to be ignored stays ignored.
         if before[number] is not signal.SIG_IGN:
@@ -39,6 +41,7 @@ def interrupts_raised() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _State.first = None
 
 
 @contextmanager
@@ -49,13 +52,20 @@ def interrupts_held() -> Iterator[None]:
         yield
     finally:
         _State.held -= 1
-    if not _State.held and _State.pending is not None:
-        number, _State.pending = _State.pending, None
-        raise Interrupted(number)
+        if not _State.held and _State.pending is not None:
+            number, _State.pending = _State.pending, None
+            raise Interrupted(number)
+
+
+def raise_if_interrupted() -> None:
+    """Raise what a bare ``except`` of the user's has swallowed."""
+    if _State.first is not None and not _State.held:
+        raise Interrupted(_State.first)
 
 
 def _handle(number: int, _: FrameType | None) -> None:
     _State.seen += 1
+    _State.first = _State.first or signal.Signals(number)
     if _State.seen == 1 and _State.held:
         _State.pending = signal.Signals(number)
     elif _State.seen == 1:

@@ -153,6 +153,7 @@ class _Run:
     def _leave_out(self, done: Sequence[str]) -> None:
         from pocket_exec.runs.names import result_name
 
+        self._course.result.left_as_they_are = done
         left = [unit for unit in self._units if result_name(unit.name) not in done]
         used = {name for unit in left for name in unit.datasets}
         self._units = left

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -85,6 +86,10 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 def pytest_configure() -> None:
     """Mark what this session starts, and give it a temporary directory of its own to look into at the end."""
     os.environ[SESSION] = uuid.uuid4().hex
+    # A shell's background jobs begin with these ignored, and so would every program that a test starts and signals.
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
     before = tempfile.gettempdir()
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", before)
     tempfile.tempdir = tempfile.mkdtemp(prefix="pocket-exec-tests-")

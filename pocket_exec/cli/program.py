@@ -27,7 +27,7 @@ def execute(command: click.Command, name: str) -> int:
     except (Interrupted, click.Abort, KeyboardInterrupt) as error:
         cause = error.__cause__ if isinstance(error, click.Abort) else error
         status = cause.status if isinstance(cause, Interrupted) else 130
-        click.echo("interrupted; nothing was saved", err=True)
+        click.echo("interrupted; what the output directory holds is whole, and the same command completes it", err=True)
     except BrokenPipeError:
         # Whoever reads our output has had enough: head, less.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

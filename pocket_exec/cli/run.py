@@ -6,7 +6,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,10 +47,19 @@ def run(arguments: Arguments) -> int:
         display = stack.enter_context(Display(console, quiet=arguments.quiet))
         stack.enter_context(_told(console, display, arguments))
         analysis = load_cfg(arguments.cfg)
-        outputdir = arguments.outputdir or Path(tempfile.mkdtemp(prefix=f"pocket-exec-{analysis.name}-"))
+        outputdir = arguments.outputdir
+        if outputdir is None:
+            outputdir = Path(tempfile.mkdtemp(prefix=f"pocket-exec-{analysis.name}-"))
+            stack.callback(_remove_if_empty, outputdir)
         result = run_request(arguments.request, analysis, outputdir, display)
     _close(result, outputdir, arguments)
     return result.status
+
+
+def _remove_if_empty(directory: Path) -> None:
+    """Take away the directory of a test that could not begin."""
+    with suppress(OSError):
+        directory.rmdir()
 
 
 @contextmanager

@@ -132,12 +132,16 @@ def _raised_and_caught_by_readers(error: BaseException) -> bool:
     return all(module.split(".")[0] in _BETWEEN for module in _modules(error))
 
 
+_NEVER_READABLE = ("not a ROOT file", "expected Chunk of length", "[3011]")
+"""What uproot says of a file that is something else, or ends too early; XRootD's kXR_NotFound."""
+
+
 def _permanent(error: BaseException) -> bool:
-    """Whether a storage error will still be there in a minute; 3011 is XRootD's kXR_NotFound."""
+    """Whether a storage error will still be there in a minute."""
     if isinstance(error, (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)):
         return True
     number = getattr(error, "errno", None)
-    return number in (errno.ENOENT, errno.EACCES) or "[3011]" in str(error) or "not a ROOT file" in str(error)
+    return number in (errno.ENOENT, errno.EACCES) or any(text in str(error) for text in _NEVER_READABLE)
 
 
 def _chain(error: BaseException, before: Callable[[BaseException], BaseException | None]) -> Iterator[BaseException]:

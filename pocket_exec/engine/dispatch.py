@@ -62,7 +62,7 @@ class Dispatch:
                         self._suspects.append(task)
                         continue
                     attempts = self._attempts[task]
-                    if answer.trouble is None or attempts >= self.policy.attempts(answer.trouble):
+                    if answer.trouble is None or attempts >= self._most_attempts(task, answer.trouble):
                         del self._attempts[task]
                         yield Settled(task, answer, attempts)
                     else:
@@ -75,6 +75,8 @@ class Dispatch:
         now = time.monotonic()
         slots = self.pool.slots()
         # A pool that cannot say which item killed a worker runs those under suspicion alone, one at a time.
+        if self._alone in self._flying:
+            return
         if self._suspects:
             if not self._flying:
                 self._alone = self._suspects.popleft()
@@ -88,6 +90,13 @@ class Dispatch:
                 self._submit(self._fresh.popleft())
             else:
                 return
+
+    def _most_attempts(self, task: int, trouble: Trouble) -> int:
+        """Return how many attempts the item gets: what cannot be read, one at each of its addresses at least."""
+        most = self.policy.attempts(trouble)
+        if trouble.kind in (FaultKind.STORAGE, FaultKind.BAD_FILE):
+            return max(most, len(self.replicas.get(getattr(self.items[task], "filename", ""), ())))
+        return most
 
     def _may_be_innocent(self, task: int, trouble: Trouble | None) -> bool:
         lost = trouble is not None and trouble.kind is FaultKind.LOST_WORKER
@@ -113,7 +122,9 @@ class Dispatch:
 
     def _patience(self) -> float | None:
         """How long to wait for an answer before there is something else to do."""
-        if not self._later or (self._flying and len(self._flying) >= self.pool.slots()):
+        if not self._later or (self._flying and (self._suspects or self._alone in self._flying)):
+            return None
+        if self._flying and len(self._flying) >= self.pool.slots():
             return None
         wait = max(0.0, self._later[0][0] - time.monotonic())
         if not self._flying:

@@ -20,7 +20,7 @@ from pocket_exec.engine.policy import HOPELESS, Policy
 from pocket_exec.engine.pool import Pool, SerialPool
 from pocket_exec.engine.sums import DatasetSum, failure, failure_of, not_addable
 from pocket_exec.errors import FarmError, PartialResult, ProcessingError
-from pocket_exec.interrupts import interrupts_held
+from pocket_exec.interrupts import interrupts_held, raise_if_interrupted
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +37,13 @@ class Report:
     stopped: str = ""
     """Why the run ended before its last chunk; empty where it did not."""
     interrupt: KeyboardInterrupt | None = None
+    farm: FarmError | None = None
+    """The farm's own error, where it ended the run."""
 
     def begin(self, datasets: list[DatasetOutcome]) -> None:
         """Forget the call before this one."""
         self.datasets, self.total, self.stopped, self.interrupt = datasets, None, "", None
-        self.unsettled = {}
+        self.unsettled, self.farm = {}, None
 
     @property
     def failures(self) -> list[Failure]:
@@ -126,6 +128,7 @@ class _Run:
         self._tree = Fold(len(self._sums), merge)
         self._told: set[int] = set()
         self._successes = 0
+        self._failed = 0
         self._users_files: set[str] = set()
         self._report = executor.report
         self._report.begin([s.outcome for s in self._sums])
@@ -140,6 +143,7 @@ class _Run:
                 for settled in results:
                     with interrupts_held():
                         self._take(settled)
+                    raise_if_interrupted()
                     self._report.stopped = self._hopeless()
                     if self._report.stopped:
                         log.error("stopping: %s", self._report.stopped)
@@ -147,7 +151,7 @@ class _Run:
         except KeyboardInterrupt as interrupt:
             self._report.interrupt = interrupt
         except FarmError as error:
-            self._report.stopped = str(error)
+            self._report.stopped, self._report.farm = str(error), error
         with interrupts_held():
             self._report.total = self._total()
 
@@ -176,6 +180,7 @@ class _Run:
 
     def _fail(self, sums: DatasetSum, failed: Failure) -> None:
         sums.outcome.failures.append(failed)
+        self._failed += not failed.skipped
         if failed.kind in (FaultKind.USER, FaultKind.RESULT):
             self._users_files.add(failed.file)
         if self._listener is not None:
@@ -191,7 +196,7 @@ class _Run:
             self._listener.dataset_done(sums.outcome, total)
 
     def _hopeless(self) -> str:
-        failed = sum(1 for f in self._report.failures if not f.skipped)
+        failed = self._failed
         allowed = self._policy.allowed_failures(len(self._plan.items))
         if not self._successes and len(self._users_files) >= HOPELESS:
             return f"{len(self._users_files)} files failed by an error in the processor, and no chunk succeeded"
@@ -225,8 +230,8 @@ def partial(report: Report) -> PartialResult:
 
 def nothing_succeeded(report: Report) -> Exception:
     """Return the error of a run without any result."""
-    if not report.failures:
-        return FarmError(report.stopped)
+    if report.farm is not None:
+        return report.farm
     first = report.failures[0]
     message = f"no chunk succeeded ({len(report.failures)} failed). First: {told(first)}"
     return ProcessingError(message + (f"\n\n{first.traceback}" if first.traceback else ""))

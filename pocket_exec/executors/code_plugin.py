@@ -17,7 +17,7 @@ from typing import Any
 import cloudpickle
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from pocket_exec.errors import ExecutorError
+from pocket_exec.errors import ExecutorError, FarmError
 
 LARGEST_ARCHIVE = 50 * 10**6
 """Bytes of modules beside cfg.py that are sent to workers; more is data rather than code."""
@@ -77,6 +77,35 @@ def _forget(code: Mapping[str, Any]) -> None:
         if code["unpacked"] and str(getattr(module, "__file__", None) or "").startswith(code["unpacked"]):
             del sys.modules[name]
     importlib.invalidate_caches()
+
+
+def codes_in_use(dask_scheduler: Any) -> dict[str, str]:
+    """Return the digest of the code of each client that is there, by client; runs on the scheduler."""
+    found = {}
+    for name in dask_scheduler.worker_plugins:
+        digest, _, client = name.removeprefix("pocket-exec-code-").partition("-")
+        if name.startswith("pocket-exec-code-") and client in dask_scheduler.clients:
+            found[client] = digest
+    return found
+
+
+def claimed(plugin: CodePlugin, client: Any) -> CodePlugin:
+    """Return ``plugin`` under a name that says whose it is.
+
+    Raises:
+        FarmError: another client's run has other code on the same workers. Modules have one name for a whole process:
+            one of the two runs would compute with the other's.
+    """
+    plugin.name = f"pocket-exec-code-{plugin.digest[:12]}-{client.id}"
+    others = {who for who, digest in client.run_on_scheduler(codes_in_use).items() if digest != plugin.digest[:12]} - {
+        client.id
+    }
+    if others:
+        raise FarmError(
+            f"another run with other code is using these workers ({', '.join(sorted(others))}); "
+            "wait until it has ended, or take a scheduler of your own"
+        )
+    return plugin
 
 
 def shared(directories: Sequence[Path]) -> CodePlugin | None:

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from distributed import Client, LocalCluster
 from distributed.security import Security
 
 from pocket_exec.errors import ExecutorError, FarmError
-from pocket_exec.executors.code_plugin import CodePlugin, archive, shared
+from pocket_exec.executors.code_plugin import CodePlugin, archive, claimed, shared
 from pocket_exec.executors.dask_pool import DaskPool
 from pocket_exec.executors.factory import ExecutorFactory
 from pocket_exec.executors.versions import compare_versions
@@ -85,13 +86,16 @@ class LocalDaskExecutorFactory(DaskExecutorFactory):
     def connect(self) -> Client:
         """Start scheduler and workers."""
         options = self.options
-        directory = Path(tempfile.mkdtemp(prefix="pocket-exec-dask-", dir=options.local_directory))
+        try:
+            directory = Path(tempfile.mkdtemp(prefix="pocket-exec-dask-", dir=options.local_directory))
+        except OSError as error:
+            raise ExecutorError(f"local-directory {options.local_directory}: {error.strerror or error}") from error
         self.stack.callback(shutil.rmtree, directory, ignore_errors=True)
         secure = options.security == "tls"
         if not secure:
             log.warning("security: none; anyone on this machine can run code in the workers")
         log.info("starting %d local workers", options.scaleout)
-        with dask.config.set(worker_config(options)):
+        with dask.config.set(worker_config(options)), _start_told():
             cluster = LocalCluster(
                 n_workers=options.adaptive_minimum if options.adaptive else options.scaleout,
                 threads_per_worker=options.cores_per_worker,
@@ -115,6 +119,21 @@ class LocalDaskExecutorFactory(DaskExecutorFactory):
             log.info("dashboard: %s", cluster.dashboard_link)
         client: Client = self.stack.enter_context(Client(cluster, security=cluster.security, set_as_default=False))
         return client
+
+
+@contextmanager
+def _start_told() -> Iterator[None]:
+    """Say what keeps worker processes from starting, as a rule.
+
+    Raises:
+        FarmError: one did not start.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError, TimeoutError) as error:
+        script = getattr(sys.modules["__main__"], "__file__", None)
+        guard = f'; in {script}, start the run under `if __name__ == "__main__":`' if script else ""
+        raise FarmError(f"the workers on this machine did not start ({error}){guard}") from error
 
 
 class SchedulerDaskExecutorFactory(DaskExecutorFactory):
@@ -145,7 +164,7 @@ class SchedulerDaskExecutorFactory(DaskExecutorFactory):
 
     def send_code(self, client: Client) -> None:
         """Send this project and the user's modules: the workers may see none of this machine's files."""
-        self.stack.enter_context(_plugin(client, archive(self.module_dirs)))
+        self.stack.enter_context(_plugin(client, claimed(archive(self.module_dirs), client)))
 
 
 def client_security(address: str, options: SchedulerOptions) -> Any:

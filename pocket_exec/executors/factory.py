@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pocket_exec.errors import ExecutorError
+from pocket_exec.interrupts import interrupts_held
 from pocket_exec.options.mapping import OptionsMapping
 from pocket_exec.options.model import GeneralOptions
 
@@ -104,7 +105,8 @@ class ExecutorFactory(ABC):
     def _close_once(self) -> None:
         if not self._closed:
             self._closed = True
-            self.close()
+            with interrupts_held():
+                self.close()
 
     @property
     def options(self) -> Any:

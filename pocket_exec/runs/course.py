@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import platform
-import shlex
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,7 +36,7 @@ class RunResult:
     """What a run came to."""
 
     output: Any = None
-    """What coffea's Runner returns for all datasets; None where nothing succeeded, or all was there already."""
+    """What coffea's Runner returns for all datasets; None where nothing succeeded or some were there."""
     datasets: Sequence[DatasetOutcome] = ()
     saved: Sequence[SavedResult] = ()
     failures: Sequence[Failure] = ()
@@ -47,6 +45,8 @@ class RunResult:
     interrupt: KeyboardInterrupt | None = None
     already_done: Sequence[str] = ()
     """Result files of an earlier run that are what this one would have made."""
+    left_as_they_are: Sequence[str] = ()
+    """Result files of an earlier run that were wanted too, and are as this run would have made them."""
     seconds: float = 0.0
     outputdir: Path | None = None
 
@@ -85,7 +85,7 @@ def recorded(path: Path, course: Course) -> Iterator[OutputDirectory]:
     Raises:
         OutputDirectoryError: the directory cannot be used.
     """
-    with OutputDirectory.open(path, command=shlex.join(sys.argv)) as out, run_log(out.log_dir / "runner.log"):
+    with OutputDirectory.open(path) as out, run_log(out.log_dir / "runner.log"):
         try:
             yield out
         except BaseException as error:

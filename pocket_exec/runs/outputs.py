@@ -159,9 +159,12 @@ class ResultWriter:
         """Return the processor's postprocess of a copy of the sum; the sum itself, as partial, where it raises."""
         if not _has_postprocess(self._processor):
             return total, False
+        import cloudpickle
+
         try:
             output = copy.deepcopy(total)
-            changed = copy.deepcopy(self._processor).postprocess(output)
+            # As it travels to workers: some of what can be pickled cannot be copied.
+            changed = cloudpickle.loads(cloudpickle.dumps(self._processor)).postprocess(output)
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything
             trouble = describe(error)
             self.faults.append(f"postprocess of {name} failed: {trouble.error}: {trouble.message}")

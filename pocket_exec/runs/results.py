@@ -85,6 +85,8 @@ class _Counted:
     _stream: BinaryIO
 
     def __init__(self) -> None:
+        self.failed = False
+        """Whether it was the storage that raised, not the object that is pickled."""
         self.size = 0
         self.digest = hashlib.sha256()
 
@@ -95,7 +97,11 @@ class _Counted:
     def write(self, data: bytes) -> int:
         self.size += len(data)
         self.digest.update(data)
-        return self._stream.write(data)
+        try:
+            return self._stream.write(data)
+        except OSError:
+            self.failed = True
+            raise
 
     def flush(self) -> None:
         self._stream.flush()
@@ -109,9 +115,9 @@ def _dump(output: object, stream: _Counted, path: Path) -> None:
     try:
         with compr["lz4"](stream, mode="wb") as compressed:
             cloudpickle.dump(output, compressed)
-    except (OSError, MemoryError):
-        raise
     except Exception as error:  # each type refuses to be pickled in its own way
+        if stream.failed:
+            raise
         part, reason = _culprit(output, error)
         raise ProcessingError(
             f"cannot save {path.name}: {part} of the processor's result cannot be pickled ({reason}); "

@@ -157,7 +157,7 @@ def test_a_script_without_a_main_guard_ends_with_a_word_on_it_where_dask_starts_
 ) -> None:
     done = script("dask", files[0], tmp_path)
     assert done.returncode != 0
-    assert "__main__" in done.stderr
+    assert 'start the run under `if __name__ == "__main__":`' in done.stderr
 
 
 @pytest.mark.parametrize("name", EXECUTORS)

@@ -287,3 +287,40 @@ class Deadly(SerialPool):
             self._queue.clear()
             return answers
         return super().wait(timeout_s)
+
+
+def test_each_replica_of_a_file_that_is_not_there_is_tried() -> None:
+    class Missing(SerialPool):
+        """A pool that finds one address only."""
+
+        def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
+            if self._queue and self._queue[0][1].filename != "third":  # type: ignore[attr-defined]
+                task, _ = self._queue.popleft()
+                gone = Trouble(FaultKind.BAD_FILE, False, "FileNotFoundError", "gone")
+                return [(task, Answer(None, gone, 0.0, "h"))]
+            return super().wait(timeout_s)
+
+    replicas = {"DY0.root": ("DY0.root", "second", "third")}
+    total, error = PocketExecutor(pool=Missing(), replicas=replicas)(items(1, 2), count, None)
+    assert error == 0
+    assert total["out"]["n"] == 200
+
+
+def test_failures_that_a_listener_adds_to_an_outcome_do_not_stop_the_run() -> None:
+    class Adds(Told):
+        """As a run does with files that could not be opened."""
+
+        def dataset_done(self, outcome: DatasetOutcome, total: Any) -> None:
+            unreadable = Failure("DY", "x", "Events", -1, -1, FaultKind.BAD_FILE, "OSError", "no", "", "h", 1)
+            outcome.failures += [unreadable] * 20
+            super().dataset_done(outcome, total)
+
+    executor = PocketExecutor(listener=Adds())
+    total, _ = executor(items(1, 1) + items(2, 2, "TT"), count, None)
+    assert total["out"]["n"] == 500
+    assert executor.report.stopped == ""
+
+
+def test_a_farm_that_goes_away_is_the_farms_fault_though_a_chunk_had_failed() -> None:
+    with pytest.raises(FarmError, match="gone"):
+        PocketExecutor(pool=Broken(after=2))(items(1, 8), failing(lambda item: item.entrystart == 0), None)
