@@ -39,7 +39,7 @@ class NiceDaskExecutorFactory(DaskExecutorFactory):
             n_workers=options.scaleout,
             threads_per_worker=options.cores_per_worker,
             memory_limit=int(options.mem_per_worker),
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             protocol="tls://",
             security=Security.temporary(),  # without it, anyone on this machine could run code in the workers
         )

@@ -137,7 +137,7 @@ def workers_left(family: list[psutil.Process]) -> list[psutil.Process]:
         except psutil.NoSuchProcess:
             return False
 
-    end = time.monotonic() + 8
+    end = time.monotonic() + 15
     while (left := [process for process in family if works(process)]) and time.monotonic() < end:
         time.sleep(0.1)
     return left
