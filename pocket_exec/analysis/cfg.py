@@ -10,7 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pocket_exec.analysis.fileset import Fileset, read_fileset
+from pocket_exec.analysis.fileset import Fileset
+from pocket_exec.analysis.fileset_forms import read_fileset
 from pocket_exec.errors import CfgError
 from pocket_exec.userfile import FailedImport, load_module
 

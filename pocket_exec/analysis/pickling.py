@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -27,6 +28,32 @@ def _unpicklable(obj: object, name: str, seen: set[int]) -> tuple[str, str] | No
         if (found := _unpicklable(part, path, seen)) is not None:
             return found
     return name, reason
+
+
+def modules_named(obj: object) -> list[str]:
+    """Return the modules that must be importable where a pickle of ``obj`` is read, without the standard library's.
+
+    >>> modules_named({"decoder": __import__("json").JSONDecoder})
+    []
+    """
+    import io
+
+    import cloudpickle
+
+    found: set[str] = set()
+
+    class Noting(cloudpickle.Pickler):  # type: ignore[misc]  # it brings no types
+        def reducer_override(self, part: Any) -> Any:
+            reduced = super().reducer_override(part)
+            if reduced is NotImplemented:  # by its name, not by value
+                name = part.__name__ if inspect.ismodule(part) else getattr(part, "__module__", None)
+                if isinstance(name, str) and (inspect.ismodule(part) or isinstance(part, type) or callable(part)):
+                    found.add(name)
+            return reduced
+
+    Noting(io.BytesIO()).dump(obj)
+    there = {*sys.stdlib_module_names, "__main__", "cloudpickle"}
+    return sorted(name for name in found if name.partition(".")[0] not in there)
 
 
 def check_processor(processor: object) -> None:

@@ -13,15 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocket_exec.analysis.fileset import (
-    RESERVED_METADATA,
-    DataFile,
-    Dataset,
-    Fileset,
-    Selection,
-    read_fileset,
-    select,
-)
+from pocket_exec.analysis.fileset import DataFile, Dataset, Fileset
+from pocket_exec.analysis.fileset_forms import RESERVED_METADATA, read_fileset
+from pocket_exec.analysis.selection import Selection, select
 from pocket_exec.errors import CfgError
 
 REMOTE = "root://eos.example//store/a.root"
