@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import ConfigDict, SecretStr
 from pydantic.fields import FieldInfo
 
+from pocket_exec.options.documented import Documented
 from pocket_exec.options.fields import Kind, KnownAs, Unit, WithoutEffect
 from pocket_exec.options.ports import PortRange
 from pocket_exec.options.quantities import Duration, Seconds, Size, TimeOfDay
@@ -30,7 +31,6 @@ class OptionField:
     """What it takes, in words."""
     unit: str
     """What its number counts; empty where its type says it, or where it is no number."""
-    help: str
     shape: Shape
     """Whether it holds one value, a list, or a table."""
     is_flag: bool
@@ -53,7 +53,7 @@ def kebab(name: str) -> str:
     return name.replace("_", "-")
 
 
-class Options(BaseModel):
+class Options(Documented):
     """Options of an executor, all resolved.
 
     A field's docstring is its help. A model of this project has no default in code: defaults are in
@@ -65,7 +65,6 @@ class Options(BaseModel):
         extra="forbid",
         alias_generator=kebab,
         populate_by_name=True,
-        use_attribute_docstrings=True,
         defer_build=True,
         hide_input_in_errors=True,
     )
@@ -74,6 +73,12 @@ class Options(BaseModel):
     def option_fields(cls) -> dict[str, OptionField]:
         """Return what the model declares, by key, in the order of declaration."""
         return _described(cls)
+
+    @classmethod
+    def option_help(cls) -> dict[str, str]:
+        """Return what each option means, by key, on one line."""
+        docs = cls.field_docs()
+        return {key: " ".join(docs.get(field.name, "").split()) for key, field in cls.option_fields().items()}
 
     def option_value(self, key: str) -> Any:
         """Return the value of the option ``key``, kebab-case.
@@ -107,7 +112,6 @@ def _field(key: str, name: str, info: FieldInfo) -> OptionField:
         name=name,
         type=(kinds[-1] if kinds else _type_words(bare)) + (", or null" if nullable else ""),
         unit=next((mark.text for mark in marks if isinstance(mark, Unit)), _unit_of_type(bare)),
-        help=" ".join((info.description or "").split()),
         shape=shape,
         is_flag=bare is bool,
         nullable=nullable or shape != "scalar",

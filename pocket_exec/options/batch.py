@@ -113,12 +113,13 @@ class BatchOptions(DaskOptions):
     shared_filesystem: Flag
     """Workers see the files of this machine under the same paths; if not, all they need is transferred."""
     transfer_files: Annotated[Texts, known_as("transfer-input-files")]
-    """Further files that travel to each worker's working directory."""
+    """Further files (or patterns, relative to cfg.py) that travel to each worker's working directory where no file
+    system is shared; input files of the fileset among them are read there."""
     log_directory: Annotated[Text | None, known_as("log-folder", "logs")]
-    """Where the jobs' logs go; null for `log/` in the output directory."""
+    """Where the jobs' logs go, in a directory of each run's own; null for `log/` in the output directory."""
     proxy_directory: Text | None
     """Where the grid proxy is copied to so that the workers can read it, with mode 0600; `.` is the worker's working
-    directory, null leaves the proxy where it is."""
+    directory. Null leaves it where it is if the workers see it there; if not, it travels with what else they need."""
     submit_host: Text | None
     """What the name of the machine must contain on which the run is started; null for any name."""
     no_submit_from: Texts

@@ -153,7 +153,9 @@ def _whole_table(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else _table(value)
 
 
-def _setting(value: Any) -> bool | str:
+def _setting(value: Any) -> bool | str | None:
+    if value is None:
+        return None
     if isinstance(value, bool | str):
         return _text(value) if isinstance(value, str) else value
     return repr(value) if isinstance(value, float) else _text(value)
@@ -175,7 +177,10 @@ TextTable = Annotated[dict[str, Text], BeforeValidator(_table), Kind("table of t
 Groups = Annotated[dict[str, Texts], BeforeValidator(_table), Kind("table of lists")]
 Durations = Annotated[dict[str, Duration], BeforeValidator(_table), Kind("table of durations")]
 Settings = Annotated[
-    dict[str, Annotated[bool | str, BeforeValidator(_setting)]], BeforeValidator(_table), Kind("table of settings")
+    dict[str, Annotated[bool | str | None, BeforeValidator(_setting)]],
+    BeforeValidator(_whole_table),
+    Kind("table of settings"),
 ]
-"""Words for a batch system, passed on as they are; ``true`` is left to the batch system's own spelling."""
+"""Words for a batch system, passed on as they are; ``true`` is left to the batch system's own spelling, and null takes
+away what this program would write."""
 Anything = Annotated[dict[str, Any], BeforeValidator(_whole_table), Kind("table")]

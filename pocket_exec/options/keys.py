@@ -177,7 +177,6 @@ _CUSTOM_FIELD = OptionField(
     name=CUSTOM,
     type="table",
     unit="",
-    help="",
     shape="table",
     is_flag=False,
     nullable=True,

@@ -50,7 +50,8 @@ class GeneralOptions(Options):
     skip_bad_files: Annotated[Flag, known_as("skipbadfiles")]
     """Leave out what cannot be read of a file, and list it at the end, instead of counting it as failed."""
     voms_proxy: Annotated[Text | None, known_as("proxy", "x509-user-proxy")]
-    """Path of the grid proxy that workers read data with; null for `$X509_USER_PROXY` where it is set."""
+    """Path of the grid proxy that workers read data with; null for `$X509_USER_PROXY` where it is set. Workers that
+    are jobs get the one that `voms-proxy-init` has left in /tmp, too."""
     ignore_grid_certificate: Flag
     """Start without a look at the grid proxy: whether it is there, and valid for long enough."""
     group_samples: Groups

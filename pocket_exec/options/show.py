@@ -47,14 +47,14 @@ class ValueRow:
 
 def option_rows(model: type[Options], defaults: Sequence[Layer]) -> list[OptionRow]:
     """Return a row for each option of ``model``, with the default that ``defaults`` stack up to."""
-    stacked = stack(defaults)
+    stacked, meanings = stack(defaults), model.option_help()
     return [
         OptionRow(
             key=key,
             type=option.type,
             default=flow_text(stacked.values[key]) if key in stacked.values else _default_in_code(model, option),
             unit=option.unit,
-            help=option.help,
+            help=meanings[key],
             origin=_origin(key, stacked.origins),
         )
         for key, option in model.option_fields().items()
@@ -91,7 +91,8 @@ def as_yaml(resolved: Resolved[Options]) -> str:
             hidden.append(key)
         elif option.shape == "table" and option.text_items:
             gone = dict.fromkeys(resolved.table_keys.get(key, ()))
-            values[key] = plain_data({**gone, **value})
+            # A null in place of the table empties it; an entry that is null may take away more than a default.
+            values[key] = plain_data({**gone, **value}) if value or not gone else None
         else:
             values[key] = plain_data(value)
     if resolved.custom:

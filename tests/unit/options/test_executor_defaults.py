@@ -50,7 +50,7 @@ def test_a_site_resolves_on_another_batch_system_too(site: str, system: str) -> 
 @pytest.mark.parametrize("model", [*MODELS, GeneralOptions, BatchOptions], ids=lambda model: model.__name__)
 def test_no_field_has_a_default_in_code_and_each_has_a_help(model: type[Options]) -> None:
     assert [name for name, field in model.model_fields.items() if not field.is_required()] == []
-    assert [key for key, field in model.option_fields().items() if not field.help.endswith(".")] == []
+    assert [key for key, text in model.option_help().items() if not text.endswith(".")] == []
 
 
 def test_no_option_is_known_by_the_name_of_another() -> None:

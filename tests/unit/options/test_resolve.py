@@ -267,7 +267,7 @@ def test_a_users_word_reaches_the_options_as_it_is(hostile: str) -> None:
 
 def test_a_null_takes_an_entry_of_a_default_away() -> None:
     settings = _resolve("dask@lxplus", _yaml("htcondor-settings: {MY.WantOS: null, x: 1}")).options.htcondor_settings
-    assert "MY.WantOS" not in settings
+    assert settings["MY.WantOS"] is None
     assert settings["MY.SendCredential"] is True
     assert settings["x"] == "1"
     assert _resolve("dask@lxplus", _yaml("htcondor-settings: null")).options.htcondor_settings == {}
@@ -329,7 +329,7 @@ class Mine(DaskOptions):
 def test_a_custom_modules_own_options_are_checked_like_others() -> None:
     resolved = _resolve("dask", _yaml("spanet-model: m.onnx"), model=Mine, custom_module=True)
     assert (resolved.options.spanet_model, resolved.options.cut) == ("m.onnx", 0.5)
-    assert Mine.option_fields()["spanet-model"].help == "Path of the network."
+    assert Mine.option_help()["spanet-model"] == "Path of the network."
     assert _faults("dask", _yaml("spanet_model: m\ncut: x\ncustom: {a: 1}"), model=Mine, custom_module=True) == [
         "spanet_model (my.yaml, line 1): no such option; did you mean 'spanet-model'?",
         (
