@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from pocket_exec.engine.identity import is_other_content
 from pocket_exec.engine.outcome import FaultKind
 
 log = logging.getLogger(__name__)
@@ -100,11 +101,13 @@ def describe(error: BaseException) -> Trouble:
     while len(chain) > 1 and _modules(chain[0])[-1:] == [_RUNNER]:
         chain.pop(0)
     raised = chain[0]
+    if is_other_content(raised):
+        return Trouble(FaultKind.BAD_FILE, False, type(raised).__name__, _message(raised))
     causes = list(_chain(raised, _origin))
     reading = [number for number, cause in enumerate(causes) if _while_reading(_modules(cause))]
     if not reading:
         # What Runner itself raises after process() is about the value that process() returned.
-        of_value = _modules(raised)[-1:] == [_RUNNER] and "process()" in _message(raised)
+        of_value = _modules(raised)[-1:] in ([_RUNNER], [_IN_ITS_PLACE]) and "process()" in _message(raised)
         kind = FaultKind.RESULT if of_value else FaultKind.USER
         return Trouble(kind, False, type(raised).__name__, _message(raised), _users_traceback(chain))
     within = itertools.takewhile(_raised_and_caught_by_readers, causes[reading[-1] + 1 :])
@@ -116,6 +119,7 @@ def describe(error: BaseException) -> Trouble:
 
 
 _RUNNER = "coffea.processor.executor"
+_IN_ITS_PLACE = "pocket_exec.engine.reading.work"
 _READERS = ("uproot", "fsspec", "fsspec_xrootd", "XRootD", "pyarrow", "s3fs")
 _READ_FOR_US = ("coffea.nanoevents", "coffea.processor", "pocket_exec.engine")
 _BETWEEN = (*_READERS, "awkward", "cachetools", "contextlib")

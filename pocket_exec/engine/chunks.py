@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pocket_exec.analysis.fileset import DataFile, Dataset, Fileset
+from pocket_exec.engine.batch import RunBatch
 from pocket_exec.engine.dispatch import Dispatch
 from pocket_exec.engine.metadata import FileInfo, ReadMetadata, file_stamp
 from pocket_exec.engine.metadata_cache import Key, MetadataCache
 from pocket_exec.engine.outcome import Failure
+from pocket_exec.engine.plan import plan
 from pocket_exec.engine.policy import Policy
 from pocket_exec.engine.pool import Pool
 from pocket_exec.engine.sums import failure_of
+from pocket_exec.engine.threads import in_threads
 from pocket_exec.errors import CfgError, Fault
 
 STAMP_THREADS = 16
@@ -43,8 +46,7 @@ def needed(fileset: Fileset, cut: Cut) -> dict[Key, tuple[Dataset, DataFile]]:
 def from_cache(keys: Sequence[Key], cache: MetadataCache, cut: Cut) -> dict[Key, FileInfo]:
     """Return what the cache knows of files that have not changed since."""
     known = [key for key in keys if cache.known(key)]
-    with ThreadPoolExecutor(STAMP_THREADS) as threads:
-        stamps = list(threads.map(file_stamp, [name for name, _ in known]))
+    stamps = in_threads(file_stamp, [name for name, _ in known], STAMP_THREADS)
     found = {key: cache.find(key, stamp, clusters=cut.align_clusters) for key, stamp in zip(known, stamps, strict=True)}
     return {key: info for key, info in found.items() if info is not None}
 
@@ -55,22 +57,59 @@ def read_metadata(
     pool: Pool,
     policy: Policy,
     told: Told,
+    found: dict[Key, FileInfo] | None = None,
 ) -> tuple[dict[Key, FileInfo], list[Failure]]:
-    """Read the metadata of ``files`` on the workers; a file that cannot be read is a failure, not the end."""
+    """Read the metadata of ``files`` on the workers; a file that cannot be read is a failure, not the end.
+
+    Once ``too_many`` have failed, the others are not read any more. What is returned is in the order of ``files``,
+    whichever was read first.
+
+    Args:
+        found: is filled as answers come, so that an interrupt does not lose them.
+    """
     from coffea.processor.executor import FileMeta
 
     keys = list(files)
     items = [FileMeta(dataset.name, file.name, file.treename) for dataset, file in files.values()]
     replicas = {file.name: (file.name, *file.replicas) for _, file in files.values() if file.replicas}
-    found: dict[Key, FileInfo] = {}
-    failures: list[Failure] = []
-    for done, settled in enumerate(Dispatch(pool, policy, items, replicas).settled(read), start=1):
-        if settled.answer.trouble is None:
-            found[keys[settled.task]] = settled.answer.value
-        else:
-            failures.append(failure_of(items[settled.task], settled, policy))
-        told(done, len(items))
-    return found, failures
+    found = {} if found is None else found
+    failures: dict[Key, Failure] = {}
+    files_of = plan(items)
+    with closing(Dispatch(pool, policy, files_of, replicas).results(RunBatch(read, add=False))) as results:
+        for done in results:
+            for part in done.parts:
+                (task,) = files_of.datasets[done.dataset].files[part.file or 0].chunks
+                found[keys[task]] = part.block.value  # type: ignore[assignment]  # what ReadMetadata returns
+            for settled in done.settled:
+                failures[keys[settled.task]] = failure_of(items[settled.task], settled, policy)
+            told(len(found) + len(failures), len(items))
+            if too_many(list(failures.values()), policy, len(items)):
+                break
+    return (
+        {key: found[key] for key in keys if key in found},
+        [failures[key] for key in keys if key in failures],
+    )
+
+
+def too_many(failures: Sequence[Failure], policy: Policy, files: int) -> str:
+    """Return why a run with these files that cannot be read is not worth beginning; empty where it is.
+
+    A file is counted as the one chunk that it gives at least: how many it would give is not known.
+    """
+    failed = sum(1 for failure in failures if not failure.skipped)
+    allowed = policy.allowed_failures(files)
+    return f"{failed} files cannot be read, more than max-failures ({allowed})" if failed > allowed else ""
+
+
+def in_each_dataset(failures: Sequence[Failure], fileset: Fileset, cut: Cut) -> list[Failure]:
+    """Return the failures of files, in the order of ``fileset``, once for each dataset that has the file."""
+    failed = {(failure.file, failure.treename): failure for failure in failures}
+    return [
+        replace(failed[file.name, file.treename], dataset=dataset.name)
+        for dataset in fileset
+        for file in dataset.files[: cut.limit_chunks]
+        if (file.name, file.treename) in failed
+    ]
 
 
 def work_items(fileset: Fileset, infos: Mapping[Key, FileInfo], cut: Cut) -> list[Any]:

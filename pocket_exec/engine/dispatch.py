@@ -1,18 +1,22 @@
-"""Keeps a pool of workers fed with items, and meets what goes wrong by the policy."""
+"""Keeps a pool of workers fed with batches, and meets what goes wrong by the policy."""
 
 from __future__ import annotations
 
 import heapq
+import itertools
 import time
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pocket_exec.engine.batch import BatchDone, Part, RunBatch
+from pocket_exec.engine.batches import Batches, Pace
 from pocket_exec.engine.chunk import Answer, Trouble
 from pocket_exec.engine.outcome import FaultKind
+from pocket_exec.engine.plan import Plan
 from pocket_exec.engine.policy import Policy
-from pocket_exec.engine.pool import Function, Pool
+from pocket_exec.engine.pool import Pool
 
 Replicas = Mapping[str, Sequence[str]]
 """Other addresses of a file, by the name that the fileset has for it."""
@@ -20,92 +24,160 @@ Replicas = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """An item that is done, or given up: its number, its last answer, and how many attempts it took."""
+    """A chunk that is given up, or has nothing to give: its number, its last answer, and its attempts."""
 
     task: int
     answer: Answer
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of a task."""
+
+    dataset: int
+    parts: Sequence[Part]
+    seconds: Mapping[int, float]
+    """How long each chunk took that is in the parts, by its number."""
+    settled: Sequence[Settled]
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """Chunks that travel together, and how many attempts each of them has had, this one included."""
+
+    tasks: tuple[int, ...]
+    attempts: int
+
+    def halves(self) -> tuple[_Unit, _Unit]:
+        """Return two units that have still to be tried."""
+        middle = len(self.tasks) // 2
+        before, after = self.tasks[:middle], self.tasks[middle:]
+        return _Unit(before, self.attempts - 1), _Unit(after, self.attempts - 1)
+
+
 @dataclass
 class Dispatch:
-    """One pass of ``function`` over ``items`` on ``pool``; iterate over ``settled()``."""
+    """One pass of a function over the chunks of ``plan`` on ``pool``; iterate over ``results()``."""
 
     pool: Pool
     policy: Policy
-    items: Sequence[Any]
+    plan: Plan
     replicas: Replicas = field(default_factory=dict)
-    _fresh: deque[int] = field(default_factory=deque)
-    _later: list[tuple[float, int]] = field(default_factory=list)
-    _suspects: deque[int] = field(default_factory=deque)
-    _flying: set[int] = field(default_factory=set)
-    _attempts: dict[int, int] = field(default_factory=dict)
+    known: Collection[int] = ()
+    """Chunks whose results are there already."""
+    _back: deque[_Unit] = field(default_factory=deque)
+    _later: list[tuple[float, int, _Unit]] = field(default_factory=list)
+    _suspects: deque[_Unit] = field(default_factory=deque)
+    _flying: dict[int, _Unit] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
     _alone: int | None = None
-    """The item that runs with no other beside it."""
+    """The task that runs with no other beside it."""
 
-    def settled(self, function: Function) -> Generator[Settled, None, None]:
-        """Run all items and yield each once it is settled; on any exception the pool is left with nothing to do.
+    def __post_init__(self) -> None:
+        self._fresh = Batches(self.plan, self.known)
+        self._pace = Pace(self.pool.batch_s)
+
+    def results(self, function: RunBatch) -> Generator[Done, None, None]:
+        """Run all chunks and yield what comes of each task; on any exception the pool is left with nothing to do.
 
         The consumer stops the run by closing the iterator.
         """
-        self._fresh.extend(range(len(self.items)))
         self.pool.load(function)
         try:
-            while self._fresh or self._later or self._suspects or self._flying:
+            while self._fresh.left or self._back or self._later or self._suspects or self._flying:
                 self._feed()
-                for task, answer in self.pool.wait(self._patience()):
-                    self._flying.discard(task)
+                for number, answer in self.pool.wait(self._patience()):
+                    unit = self._flying.pop(number)
                     for warning in answer.warned:
                         warning.again()
-                    if self._may_be_innocent(task, answer.trouble):
-                        self._attempts[task] -= 1
-                        self._suspects.append(task)
-                        continue
-                    attempts = self._attempts[task]
-                    if answer.trouble is None or attempts >= self._most_attempts(task, answer.trouble):
-                        del self._attempts[task]
-                        yield Settled(task, answer, attempts)
-                    else:
-                        self._again(task, answer.trouble, attempts)
+                    done = self._answered(number, unit, answer)
+                    if done is not None:
+                        yield done
         finally:
             if self._flying:
                 self.pool.cancel()
 
+    def _answered(self, number: int, unit: _Unit, answer: Answer) -> Done | None:
+        if answer.trouble is None:
+            return self._done(unit, answer)
+        lost = answer.trouble.kind is FaultKind.LOST_WORKER
+        if lost and not self.pool.blames_exactly and number != self._alone:
+            self._suspects.append(replace(unit, attempts=unit.attempts - 1))
+        elif len(unit.tasks) > 1:
+            # Which of its chunks it was, nobody knows yet.
+            (self._suspects if lost else self._back).extend(unit.halves())
+        else:
+            settled = self._again_or_settled(unit.tasks[0], answer, unit.attempts)
+            return self._told(unit, BatchDone(), answer, [settled]) if settled is not None else None
+        return None
+
+    def _done(self, unit: _Unit, answer: Answer) -> Done | None:
+        done: BatchDone = answer.value
+        self._pace.learn(len(done.seconds), sum(done.seconds.values()))
+        if done.left:
+            self._back.appendleft(_Unit(tuple(unit.tasks[place] for place in done.left), unit.attempts - 1))
+        settled = [
+            self._again_or_settled(unit.tasks[place], failed, unit.attempts) for place, failed in done.failed.items()
+        ]
+        given_up = [one for one in settled if one is not None]
+        return self._told(unit, done, answer, given_up) if done.parts or given_up else None
+
+    def _told(self, unit: _Unit, done: BatchDone, answer: Answer, settled: Sequence[Settled]) -> Done:
+        seconds = {unit.tasks[place]: taken for place, taken in done.seconds.items()}
+        return Done(self.plan.places[unit.tasks[0]].dataset, done.parts, seconds, settled, answer.host)
+
+    def _again_or_settled(self, task: int, answer: Answer, attempts: int) -> Settled | None:
+        trouble = answer.trouble
+        if trouble is None or attempts >= self._most_attempts(task, trouble):
+            return Settled(task, answer, attempts)
+        unit = _Unit((task,), attempts)
+        if trouble.kind is FaultKind.LOST_WORKER and not self.pool.blames_exactly:
+            self._suspects.append(unit)
+        else:
+            when = time.monotonic() + self.policy.delay_s(trouble, attempts)
+            heapq.heappush(self._later, (when, next(self._numbers), unit))
+        return None
+
     def _feed(self) -> None:
         now = time.monotonic()
         slots = self.pool.slots()
-        # A pool that cannot say which item killed a worker runs those under suspicion alone, one at a time.
+        # A pool that cannot say which task killed a worker runs those under suspicion alone, one at a time.
         if self._alone in self._flying:
             return
         if self._suspects:
             if not self._flying:
-                self._alone = self._suspects.popleft()
-                self._submit(self._alone)
+                self._alone = self._submit(self._suspects.popleft())
             return
         self._alone = None
         while len(self._flying) < slots:
             if self._later and self._later[0][0] <= now:
-                self._submit(heapq.heappop(self._later)[1])
-            elif self._fresh:
-                self._submit(self._fresh.popleft())
+                self._submit(heapq.heappop(self._later)[2])
+            elif self._back:
+                self._submit(self._back.popleft())
+            elif self._fresh.left:
+                self._submit(_Unit(self._fresh.take(self._pace.chunks(self._fresh.left, slots)), 0))
             else:
                 return
 
+    def _submit(self, unit: _Unit) -> int:
+        attempt, number = unit.attempts + 1, next(self._numbers)
+
+        def addressed(item: Any) -> Any:
+            return self._addressed(item, attempt)
+
+        batch = self._fresh.batch(unit.tasks, self._pace.budget_s, addressed)
+        self._flying[number] = _Unit(unit.tasks, attempt)
+        self.pool.submit(number, batch)
+        return number
+
     def _most_attempts(self, task: int, trouble: Trouble) -> int:
-        """Return how many attempts the item gets: what cannot be read, one at each of its addresses at least."""
+        """Return how many attempts the chunk gets: what cannot be read, one at each of its addresses at least."""
         most = self.policy.attempts(trouble)
         if trouble.kind in (FaultKind.STORAGE, FaultKind.BAD_FILE):
-            return max(most, len(self.replicas.get(getattr(self.items[task], "filename", ""), ())))
+            return max(most, len(self.replicas.get(getattr(self.plan.items[task], "filename", ""), ())))
         return most
-
-    def _may_be_innocent(self, task: int, trouble: Trouble | None) -> bool:
-        lost = trouble is not None and trouble.kind is FaultKind.LOST_WORKER
-        return lost and not self.pool.blames_exactly and task != self._alone
-
-    def _submit(self, task: int) -> None:
-        attempt = self._attempts[task] = self._attempts.get(task, 0) + 1
-        self._flying.add(task)
-        self.pool.submit(task, self._addressed(self.items[task], attempt))
 
     def _addressed(self, item: Any, attempt: int) -> Any:
         """Take the next replica of the item's file at each attempt."""
@@ -113,12 +185,6 @@ class Dispatch:
         if attempt == 1 or len(addresses) < 2:
             return item
         return _readdress(item, addresses[(attempt - 1) % len(addresses)])
-
-    def _again(self, task: int, trouble: Trouble, attempts: int) -> None:
-        if trouble.kind is FaultKind.LOST_WORKER and not self.pool.blames_exactly:
-            self._suspects.append(task)
-        else:
-            heapq.heappush(self._later, (time.monotonic() + self.policy.delay_s(trouble, attempts), task))
 
     def _patience(self) -> float | None:
         """How long to wait for an answer before there is something else to do."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial as partial_of
@@ -12,12 +12,15 @@ from typing import Any
 from coffea.processor import Runner, accumulate
 from coffea.processor.executor import ExecutorBase
 
-from pocket_exec.engine.dispatch import Dispatch, Replicas, Settled
+from pocket_exec.engine.batch import Part, RunBatch
+from pocket_exec.engine.dispatch import Dispatch, Done, Replicas
 from pocket_exec.engine.fold import Fold, merge
+from pocket_exec.engine.ledger import Ledger
 from pocket_exec.engine.outcome import DatasetOutcome, Failure, FaultKind, Listener
 from pocket_exec.engine.plan import Plan, events_in, plan
 from pocket_exec.engine.policy import HOPELESS, Policy
 from pocket_exec.engine.pool import Pool, SerialPool
+from pocket_exec.engine.reading import Reading, cheaply
 from pocket_exec.engine.sums import DatasetSum, failure, failure_of, not_addable
 from pocket_exec.errors import FarmError, PartialResult, ProcessingError
 from pocket_exec.interrupts import interrupts_held, raise_if_interrupted
@@ -72,6 +75,8 @@ class PocketExecutor(ExecutorBase):  # type: ignore[misc]  # coffea is not typed
     listener: Listener | None = None
     replicas: Replicas = field(default_factory=dict)
     report: Report = field(default_factory=Report)
+    ledger: Ledger | None = None
+    reading: Reading = field(default_factory=Reading)
 
     def __call__(
         self, items: Sequence[Any] | set[Any], function: Callable[[Any], Any], accumulator: Any
@@ -82,7 +87,8 @@ class PocketExecutor(ExecutorBase):  # type: ignore[misc]  # coffea is not typed
             return accumulator, 0
         if isinstance(items, (set, frozenset)):
             return self._metadata(ordered, function, accumulator), 0
-        _Run(self, plan(ordered)).process(_without_retries(function))
+        with cheaply(_without_retries(function), self.reading) as cheap:
+            _Run(self, plan(ordered)).process(cheap)
         report = self.report
         if report.total is None:
             # Runner drops the error of a sum that is None.
@@ -94,12 +100,12 @@ class PocketExecutor(ExecutorBase):  # type: ignore[misc]  # coffea is not typed
 
     def _metadata(self, items: list[Any], function: Callable[[Any], Any], accumulator: Any) -> Any:
         """Answer coffea's own call for file metadata, which ignores an error that is returned: so raise it."""
-        for settled in Dispatch(self.pool, self.policy, items, self.replicas).settled(function):
-            trouble = settled.answer.trouble
-            if trouble is None:
-                accumulator = accumulate([settled.answer.value], accumulator)
-            elif not self.policy.skip_bad_files:
-                raise ProcessingError(f"{items[settled.task].filename}: {trouble.error}: {trouble.message}")
+        for done in Dispatch(self.pool, self.policy, plan(items), self.replicas).results(RunBatch(function, add=False)):
+            for settled in done.settled:
+                trouble = settled.answer.trouble
+                if trouble is not None and not self.policy.skip_bad_files:
+                    raise ProcessingError(f"{items[settled.task].filename}: {trouble.error}: {trouble.message}")
+            accumulator = accumulate([part.block.value for part in done.parts], accumulator)
         return accumulator
 
 
@@ -121,14 +127,15 @@ class _Run:
         self._pool = executor.pool
         self._replicas = executor.replicas
         self._listener = executor.listener
+        self._ledger = executor.ledger
         self._sums = [
-            DatasetSum(node, plan, DatasetOutcome(summary))
+            DatasetSum(node, plan, DatasetOutcome(summary), kept=executor.ledger is not None)
             for node, summary in zip(plan.datasets, plan.summaries(), strict=True)
         ]
         self._tree = Fold(len(self._sums), merge)
         self._told: set[int] = set()
         self._successes = 0
-        self._failed = 0
+        self._failed = executor.policy.failed_before
         self._users_files: set[str] = set()
         self._report = executor.report
         self._report.begin([s.outcome for s in self._sums])
@@ -137,12 +144,12 @@ class _Run:
         """Run all chunks, or until something ends the run; whatever does, the sums so far are in the report."""
         if self._listener is not None:
             self._listener.planned([s.outcome.plan for s in self._sums])
-        dispatch = Dispatch(self._pool, self._policy, self._plan.items, self._replicas)
         try:
-            with closing(dispatch.settled(function)) as results:
-                for settled in results:
+            dispatch = Dispatch(self._pool, self._policy, self._plan, self._replicas, self._known())
+            with closing(dispatch.results(RunBatch(function))) as results:
+                for done in results:
                     with interrupts_held():
-                        self._take(settled)
+                        self._take(done)
                     raise_if_interrupted()
                     self._report.stopped = self._hopeless()
                     if self._report.stopped:
@@ -153,30 +160,65 @@ class _Run:
         except FarmError as error:
             self._report.stopped, self._report.farm = str(error), error
         with interrupts_held():
+            if self._ledger is not None:
+                self._ledger.flush(self)
             self._report.total = self._total()
 
-    def _take(self, settled: Settled) -> None:
-        item = self._plan.items[settled.task]
-        dataset = self._plan.places[settled.task].dataset
-        sums, answer = self._sums[dataset], settled.answer
+    def _known(self) -> set[int]:
+        """Put what the ledger has into the sums and return the chunks that are in it."""
+        known: set[int] = set()
+        for dataset, part in self._ledger.known(self._plan) if self._ledger is not None else ():
+            sums = self._sums[dataset]
+            tasks = sums.tasks(part)
+            known.update(tasks)
+            for failed in sums.add(part, {}):
+                self._fail(sums, failed)
+            if self._listener is not None:
+                events = sum(events_in(self._plan.items[task]) for task in tasks)
+                self._listener.resumed(sums.outcome.plan.dataset, len(tasks), events)
+            if sums.settled:
+                self._tell(dataset)
+        self._successes = len(known)
+        return known
+
+    def finished_files(self, dataset: int) -> Iterator[Part]:
+        """Yield a dataset's, for the ledger."""
+        return self._sums[dataset].finished_files()
+
+    def open_blocks(self, dataset: int) -> Iterator[Part]:
+        """Yield a dataset's, for the ledger."""
+        return self._sums[dataset].open_blocks()
+
+    def merged(self, dataset: int) -> Iterator[Part]:
+        """Yield a dataset's, for the ledger."""
+        return self._sums[dataset].merged()
+
+    def _take(self, done: Done) -> None:
+        sums = self._sums[done.dataset]
         failures: list[Failure] = []
-        if answer.trouble is not None:
-            failures.append(failure_of(item, settled, self._policy))
-        elif answer.value is None:
-            # Runner's own skipbadfiles answers None for a file that it left out.
-            message = "left out by Runner's skipbadfiles"
-            failures.append(failure(item, FaultKind.BAD_FILE, "", message, host=answer.host, skipped=True))
-        else:
+        for task, seconds in done.seconds.items():
             self._successes += 1
             if self._listener is not None:
-                self._listener.chunk_done(
-                    item.dataset if hasattr(item, "dataset") else "", events_in(item), answer.seconds
-                )
-        failures += sums.put(settled.task, answer.value, answer.seconds, answer.host)
+                item = self._plan.items[task]
+                self._listener.chunk_done(getattr(item, "dataset", ""), events_in(item), seconds)
+        for part in done.parts:
+            failures += sums.add(part, done.seconds, done.host)
+        for settled in done.settled:
+            item = self._plan.items[settled.task]
+            if settled.answer.trouble is not None:
+                failures.append(failure_of(item, settled, self._policy))
+            else:
+                # Runner's own skipbadfiles answers None for a file that it left out.
+                message = "left out by Runner's skipbadfiles"
+                host = settled.answer.host
+                failures.append(failure(item, FaultKind.BAD_FILE, "", message, host=host, skipped=True))
+            failures += sums.give_up(settled.task)
         for failed in failures:
             self._fail(sums, failed)
+        if self._ledger is not None and done.parts:
+            self._ledger.note(self, done.dataset)
         if sums.settled:
-            self._tell(dataset)
+            self._tell(done.dataset)
 
     def _fail(self, sums: DatasetSum, failed: Failure) -> None:
         sums.outcome.failures.append(failed)

@@ -1,8 +1,8 @@
-"""The fixed order of the sum: pairwise in aligned blocks, by index, whatever finishes first."""
+"""The fixed order of the sum: pairwise in aligned blocks, by index, whatever finishes first and wherever."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 Merge = Callable[[object, object], object]
@@ -19,27 +19,41 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
-class _Block:
+class Block:
+    """The sum of the leaves from ``index * 2**level`` on, ``2**level`` of them where there are so many."""
+
+    level: int
+    index: int
     value: object
     leaves: int
     """How many leaves gave a value; 0 is a block with nothing in it."""
 
 
-_EMPTY = _Block(None, 0)
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    value: object
+    leaves: int
+
+
+_EMPTY = _Sum(None, 0)
 
 
 class Fold:
-    """Sum ``n`` leaves that arrive in any order.
+    """Sum ``n`` leaves, or blocks of them, that arrive in any order.
 
     Leaves 2i and 2i+1 make a block, two neighbouring blocks a larger one, and so on: the shape of the tree depends on
-    ``n`` alone, so floating-point sums, the order of lists and of growing categories are the same however the leaves
-    were computed. A block whose neighbour does not exist moves up as it is. Values wait only until their neighbour is
-    there: at most one block per level for leaves that arrive in order.
+    ``n`` alone, so floating-point sums, the order of lists and of growing categories are the same however and wherever
+    the leaves were computed and added. A block whose neighbour does not exist moves up as it is. Values wait only until
+    their neighbour is there: at most one block per level for leaves that arrive in order.
+
+    Two blocks that do not add: the smaller one is left out and listed in ``dropped``; with ``keep`` both stay as they
+    are, for another fold to judge.
     """
 
-    def __init__(self, n: int, merge: Merge) -> None:
+    def __init__(self, n: int, merge: Merge, *, keep: bool = False) -> None:
         self._merge = merge
-        self._blocks: dict[tuple[int, int], _Block] = {}
+        self._keep = keep
+        self._blocks: dict[tuple[int, int], _Sum] = {}
         self._widths = [n]
         while self._widths[-1] > 1:
             self._widths.append((self._widths[-1] + 1) // 2)
@@ -51,48 +65,66 @@ class Fold:
         """Whether every leaf was put."""
         return self._open == 0
 
-    def put(self, index: int, value: object) -> None:
-        """Add leaf ``index``; None is a leaf that gave nothing."""
-        self._open -= 1
-        self._blocks[0, index] = _EMPTY if value is None else _Block(value, 1)
-        level = 0
+    @property
+    def top(self) -> tuple[int, int]:
+        """Level and index of the block that is the whole sum."""
+        return len(self._widths) - 1, 0
+
+    def put(self, index: int, value: object, *, level: int = 0, leaves: int = 1) -> None:
+        """Add leaf ``index``, or a block of ``level``, in which ``leaves`` gave a value; None is one without any."""
+        self._open -= len(self.covered(level, index))
+        self._blocks[level, index] = _EMPTY if value is None else _Sum(value, leaves)
         while level < len(self._widths) - 1:
             sibling = index ^ 1
             if sibling < self._widths[level] and (level, sibling) not in self._blocks:
                 return
-            left = index & ~1
+            joined = self._join(level, index & ~1)
+            if joined is None:
+                return
             # The two stay in their places until their sum is there: an interrupt in between loses nothing.
-            self._blocks[level + 1, index // 2] = self._join(level, left)
-            self._blocks.pop((level, left), None)
-            self._blocks.pop((level, left + 1), None)
+            self._blocks[level + 1, index // 2] = joined
+            self._blocks.pop((level, index & ~1), None)
+            self._blocks.pop((level, index | 1), None)
             level, index = level + 1, index // 2
+
+    def covered(self, level: int, index: int) -> range:
+        """Return the leaves of a block."""
+        return range(index << level, min((index + 1) << level, self._widths[0]))
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the largest blocks that there are now."""
+        for (level, index), held in list(self._blocks.items()):
+            yield Block(level, index, held.value, held.leaves)
 
     def total(self) -> object:
         """Return the sum of what was put so far, or None; complete or not, the order is the same."""
         return self._total(len(self._widths) - 1, 0).value
 
-    def _total(self, level: int, index: int) -> _Block:
+    def _total(self, level: int, index: int) -> _Sum:
         if (level, index) in self._blocks:
             return self._blocks[level, index]
         if level == 0 or index >= self._widths[level]:
             return _EMPTY
         for child in (2 * index, 2 * index + 1):
             self._blocks[level - 1, child] = self._total(level - 1, child)
-        block = self._blocks[level, index] = self._join(level - 1, 2 * index)
+        block = self._blocks[level, index] = self._join(level - 1, 2 * index) or _EMPTY
         for child in (2 * index, 2 * index + 1):
             del self._blocks[level - 1, child]
         return block
 
-    def _join(self, level: int, left: int) -> _Block:
+    def _join(self, level: int, left: int) -> _Sum | None:
         a, b = self._blocks[level, left], self._blocks.get((level, left + 1), _EMPTY)
         if not a.leaves or not b.leaves:
             return a if a.leaves else b
         try:
-            return _Block(self._merge(a.value, b.value), a.leaves + b.leaves)
+            return _Sum(self._merge(a.value, b.value), a.leaves + b.leaves)
         except Exception as error:  # noqa: BLE001 - whatever the user's accumulators raise when they are added
-            keep, lost = (a, left + 1) if a.leaves >= b.leaves else (b, left)
-            self.dropped.append(Dropped(lost << level, min((lost + 1) << level, self._widths[0]), error))
-            return keep
+            if self._keep:
+                return None
+            kept, lost = (a, left + 1) if a.leaves >= b.leaves else (b, left)
+            covered = self.covered(level, lost)
+            self.dropped.append(Dropped(covered.start, covered.stop, error))
+            return kept
 
 
 def merge(left: object, right: object) -> object:

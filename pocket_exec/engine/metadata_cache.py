@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -38,6 +38,7 @@ class MetadataCache:
     path: Path
     _entries: dict[Key, dict[str, Any]] = field(default_factory=dict)
     _changed: set[Key] = field(default_factory=set)
+    _forgotten: set[Key] = field(default_factory=set)
 
     @classmethod
     def load(cls, path: Path) -> MetadataCache:
@@ -79,13 +80,22 @@ class MetadataCache:
             entry = {**asdict(info), "uuid": info.uuid.hex(), "file": name, "tree": tree, "used": _today()}
             self._entries[name, tree] = entry
             self._changed.add((name, tree))
+            self._forgotten.discard((name, tree))
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Drop what turned out to be wrong although the stamp is the same."""
+        for key in keys:
+            self._entries.pop(key, None)
+            self._changed.discard(key)
+            self._forgotten.add(key)
 
     def save(self) -> None:
         """Write what changed, beside what other runs have written meanwhile, where it can be written."""
-        if not self._changed:
+        if not self._changed and not self._forgotten:
             return
         ours = {key: self._entries[key] for key in self._changed}
         merged = {**self._entries, **MetadataCache.load(self.path)._entries, **ours}
+        merged = {key: entry for key, entry in merged.items() if key not in self._forgotten}
         newest = sorted(merged.values(), key=lambda entry: str(entry.get("used")))[-LARGEST:]
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +110,7 @@ class MetadataCache:
         except OSError as error:
             log.info("the cache of file metadata cannot be written: %s", error)
         self._changed.clear()
+        self._forgotten.clear()
 
 
 def _today() -> str:

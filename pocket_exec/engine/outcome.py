@@ -84,6 +84,9 @@ class Listener(Protocol):
     def planned(self, plans: Sequence[DatasetPlan]) -> None:
         """Take note of all there is to do; called once, before the first chunk."""
 
+    def resumed(self, dataset: str, chunks: int, events: int) -> None:
+        """Take note of results that an earlier run has left in the ledger."""
+
     def chunk_done(self, dataset: str, events: int, seconds: float) -> None:
         """Take note of a result that is in; ``seconds`` is what it took on its worker."""
 

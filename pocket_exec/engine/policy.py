@@ -24,6 +24,8 @@ class Policy:
     """Chunks that may fail before the run is stopped; None: 1 % of them, at least 10."""
     skip_bad_files: bool = False
     """Whether what cannot be read is left out by the user's own word."""
+    failed_before: int = 0
+    """Files that could not even be cut into chunks: they count as one chunk each."""
     first_delay_s: float = 0.5
     longest_delay_s: float = 30.0
 

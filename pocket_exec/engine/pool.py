@@ -19,6 +19,8 @@ class Pool(Protocol):
 
     blames_exactly: bool
     """Whether a lost worker is charged to the item it was running, and to no other."""
+    batch_s: float
+    """Seconds of work that make a task worth sending; 0: every chunk is one."""
 
     def load(self, function: Function) -> None:
         """Hand over the function that the next items are for, once per worker rather than once per item."""
@@ -44,6 +46,7 @@ class SerialPool:
     """One item after the other, here."""
 
     blames_exactly = True
+    batch_s = 0.0
 
     def __init__(self) -> None:
         self._function: Function | None = None

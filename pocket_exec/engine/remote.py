@@ -15,6 +15,7 @@ from typing import Any
 
 import cloudpickle
 
+from pocket_exec.engine.batch import BatchDone
 from pocket_exec.engine.chunk import Answer, Trouble, Warned, attempt, describe
 from pocket_exec.engine.outcome import FaultKind
 
@@ -46,11 +47,18 @@ def attempt_packed(packed: bytes | Path, digest: str, item: bytes) -> Answer:
     try:
         return replace(answer, value=cloudpickle.dumps(answer.value, protocol=5))
     except Exception as error:  # noqa: BLE001 - each type refuses in its own way
-        from pocket_exec.analysis.pickling import unpicklable_part
-
-        part, reason = unpicklable_part(answer.value, "result") or ("result", str(error))
-        message = f"{part} cannot be pickled ({reason})"
+        message = _unpicklable(answer.value, error)
         return replace(answer, value=None, trouble=Trouble(FaultKind.RESULT, False, type(error).__name__, message))
+
+
+def _unpicklable(value: object, error: Exception) -> str:
+    from pocket_exec.analysis.pickling import unpicklable_part
+
+    results = [part.block.value for part in value.parts] if isinstance(value, BatchDone) else [value]
+    for result in results:
+        if (found := unpicklable_part(result, "result")) is not None:
+            return f"{found[0]} cannot be pickled ({found[1]})"
+    return f"result cannot be pickled ({error})"
 
 
 def _attempted(packed: bytes | Path, digest: str, item: bytes) -> Answer:

@@ -1,12 +1,14 @@
-"""The sums of a run: each chunk's result goes to its place, each dataset is done when its last chunk is settled."""
+"""The sums of a run: what a task brings goes to its place, each dataset is done when its last chunk is settled."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pocket_exec.engine.batch import Part
 from pocket_exec.engine.dispatch import Settled
-from pocket_exec.engine.fold import Dropped, Fold, merge
+from pocket_exec.engine.fold import Block, Dropped, Fold, merge
 from pocket_exec.engine.outcome import DatasetOutcome, Failure, FaultKind
 from pocket_exec.engine.plan import DatasetNode, Plan, events_in
 from pocket_exec.engine.policy import Policy
@@ -15,50 +17,104 @@ from pocket_exec.engine.policy import Policy
 class DatasetSum:
     """The sum of one dataset: its chunks fold into files, its files into the dataset."""
 
-    def __init__(self, node: DatasetNode, plan: Plan, outcome: DatasetOutcome) -> None:
+    def __init__(self, node: DatasetNode, plan: Plan, outcome: DatasetOutcome, *, kept: bool = False) -> None:
         self.outcome = outcome
         self._plan = plan
         self._node = node
         self._files: dict[int, Fold] = {}
         self._tree = Fold(len(node.files), merge)
         self._open = sum(len(file.chunks) for file in node.files)
-        self._in_sum: dict[int, tuple[float, str]] = {}
+        self._in_sum: dict[int, str] = {}
         self._counted = True
+        self._kept = kept
+        self._finished: list[Part] = []
+        self._arrived: list[Part] = []
+        self._with_holes: set[int] = set()
 
     @property
     def settled(self) -> bool:
         """Whether every chunk is done or given up."""
         return self._open == 0
 
-    def put(self, task: int, value: Any, seconds: float = 0.0, host: str = "") -> list[Failure]:
-        """Add a chunk's result (None: it has none) and return what could not be added because of it."""
-        place = self._plan.places[task]
-        chunks = self._node.files[place.file].chunks
-        self._open -= 1
-        if value is not None:
-            value, self._counted = _without_processed(value, self._counted)
-            self._in_sum[task] = (seconds, host)
+    def add(self, part: Part, seconds: Mapping[int, float], host: str = "") -> list[Failure]:
+        """Add a part and return what could not be added because of it; ``seconds`` has the chunks that are in it."""
+        self._counted = self._counted and part.counted
+        for task in self.tasks(part):
+            self._open -= 1
+            self._in_sum[task] = host
             self.outcome.chunks += 1
             self.outcome.events += events_in(self._plan.items[task])
-        self.outcome.seconds += seconds
-        fold = self._files.get(place.file) or self._files.setdefault(place.file, Fold(len(chunks), merge))
-        fold.put(place.chunk, value)
-        failures = [f for block in fold.dropped for f in self._give_up(block, chunks[block.start : block.stop])]
+            self.outcome.seconds += seconds.get(task, 0.0)
+        block = part.block
+        if part.file is None:
+            self._finished += [part] if self._kept else []
+            self._tree.put(block.index, block.value, level=block.level, leaves=block.leaves)
+            return list(self._files_given_up())
+        self._arrived += [part] if self._kept else []
+        return self._put(part.file, block.index, block.value, level=block.level, leaves=block.leaves)
+
+    def give_up(self, task: int) -> list[Failure]:
+        """Note that a chunk gives nothing, and return what could not be added because of it."""
+        self._open -= 1
+        place = self._plan.places[task]
+        self._with_holes.add(place.file)
+        return self._put(place.file, place.chunk, None)
+
+    def tasks(self, part: Part) -> list[int]:
+        """Return the chunks of a part."""
+        block = part.block
+        if part.file is not None:
+            chunks = self._node.files[part.file].chunks
+            return chunks[block.index << block.level : (block.index + 1) << block.level]
+        files = self._node.files[block.index << block.level : (block.index + 1) << block.level]
+        return list(itertools.chain.from_iterable(file.chunks for file in files))
+
+    def _put(self, file: int, index: int, value: Any, *, level: int = 0, leaves: int = 1) -> list[Failure]:
+        chunks = self._node.files[file].chunks
+        fold = self._files.get(file)
+        if fold is None:
+            fold = self._files[file] = Fold(len(chunks), merge)
+        fold.put(index, value, level=level, leaves=leaves)
+        failures = [f for block in fold.dropped for f in self._left_out(block, chunks[block.start : block.stop])]
         fold.dropped.clear()
         if fold.complete:
-            self._tree.put(place.file, fold.total())
-            del self._files[place.file]
-            failures += list(self._files_given_up())
+            whole = Part(None, Block(0, file, fold.total(), 1), self._counted)
+            self._finished += [whole] if self._kept else []
+            self._tree.put(file, whole.block.value)
+            del self._files[file]
+            failures += self._files_given_up()
         return failures
 
+    def finished_files(self) -> Iterator[Part]:
+        """Yield the sums of whole files, one or some together, that have been finished since the last call."""
+        finished, self._finished = self._finished, []
+        yield from filter(self._without_holes, finished)
+
+    def open_blocks(self) -> Iterator[Part]:
+        """Yield the largest sums of files that are under way, and what has come since the last call of the others."""
+        arrived, self._arrived = self._arrived, []
+        parts = (Part(file, block, self._counted) for file, fold in self._files.items() for block in fold.blocks())
+        yield from filter(self._without_holes, parts)
+        # Where a chunk was given up, its neighbours are no block of their own any more.
+        yield from (part for part in arrived if part.file in self._with_holes)
+
+    def merged(self) -> Iterator[Part]:
+        """Yield the largest sums of neighbouring whole files."""
+        parts = (Part(None, block, self._counted) for block in self._tree.blocks())
+        yield from filter(self._without_holes, parts)
+
+    def _without_holes(self, part: Part) -> bool:
+        return part.block.value is not None and all(task in self._in_sum for task in self.tasks(part))
+
     def total(self) -> Any:
-        """Return the sum so far as coffea wraps it, or None; what does not add is among the failures."""
+        """Return the sum so far as coffea wraps it, or None; what does not add is among the failures, now in order."""
         for file, fold in sorted(self._files.items()):
             self._tree.put(file, fold.total())
         self._files.clear()
         total = self._tree.total()
-        for failure in self._files_given_up():
-            self.outcome.failures.append(failure)
+        self.outcome.failures += self._files_given_up()
+        order = {file.name: number for number, file in enumerate(self._node.files)}
+        self.outcome.failures.sort(key=lambda failed: (order.get(failed.file, -1), failed.entrystart))
         if isinstance(total, dict) and not self._counted:
             return {**total, "processed": {self._plan.items[task] for task in self._in_sum}}
         return total
@@ -66,27 +122,17 @@ class DatasetSum:
     def _files_given_up(self) -> Iterator[Failure]:
         for block in self._tree.dropped:
             for file in self._node.files[block.start : block.stop]:
-                yield from self._give_up(block, file.chunks)
+                yield from self._left_out(block, file.chunks)
         self._tree.dropped.clear()
 
-    def _give_up(self, block: Dropped, tasks: list[int]) -> Iterator[Failure]:
+    def _left_out(self, block: Dropped, tasks: Iterable[int]) -> Iterator[Failure]:
         for task in tasks:
             if task in self._in_sum:
-                _, host = self._in_sum.pop(task)
+                host = self._in_sum.pop(task)
                 item = self._plan.items[task]
                 self.outcome.chunks -= 1
                 self.outcome.events -= events_in(item)
                 yield failure(item, FaultKind.RESULT, type(block.error).__name__, not_addable(block.error), host=host)
-
-
-def _without_processed(value: Any, counted: bool) -> tuple[Any, bool]:
-    """Take coffea's one-element ``processed`` out of a chunk's result.
-
-    The engine knows which items are in the sum; carried along, the set would be copied at each level of the tree.
-    """
-    if isinstance(value, dict) and isinstance(value.get("processed"), set) and len(value["processed"]) == 1:
-        return {key: part for key, part in value.items() if key != "processed"}, False
-    return value, counted
 
 
 def not_addable(error: Exception) -> str:

@@ -11,6 +11,7 @@ import pytest
 from coffea.processor import set_accumulator
 from coffea.processor.executor import WorkItem
 
+from pocket_exec.engine.batch import Batch
 from pocket_exec.engine.chunk import Answer, Trouble
 from pocket_exec.engine.executor import PocketExecutor
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure, FaultKind
@@ -51,6 +52,9 @@ class Told:
 
     def planned(self, plans: Any) -> None:
         self.plans = list(plans)
+
+    def resumed(self, dataset: str, chunks: int, events: int) -> None:
+        pass
 
     def chunk_done(self, dataset: str, events: int, seconds: float) -> None:
         self.chunks += 1
@@ -138,6 +142,13 @@ def test_more_failures_than_allowed_stop_the_run_and_keep_the_sum() -> None:
     assert "max-failures (2)" in executor.report.stopped
     assert total["out"]["n"] == 5000
     assert not executor.report.datasets[0].settled
+
+
+def test_files_that_failed_before_count_with_the_chunks() -> None:
+    executor = PocketExecutor(policy=Policy(max_failures=3, failed_before=2))
+    total, _ = executor(items(1, 100), failing(lambda item: item.entrystart >= 5000), None)
+    assert executor.report.stopped == "4 chunks failed, more than max-failures (3)"
+    assert total["out"]["n"] == 5000
 
 
 def test_one_percent_of_the_chunks_may_fail_and_at_least_ten() -> None:
@@ -240,6 +251,16 @@ def test_a_lost_worker_is_charged_to_the_chunk_that_ran_alone() -> None:
     assert (failure.entrystart, failure.kind) == (500, FaultKind.LOST_WORKER)
 
 
+def chunks_of(batch: object) -> list[WorkItem]:
+    assert isinstance(batch, Batch)
+    return [item for span in batch.spans for item in span.items]
+
+
+def only(batch: object) -> WorkItem:
+    (item,) = chunks_of(batch)
+    return item
+
+
 class Storage(SerialPool):
     """A pool whose storage refuses some items: a real one refuses when it likes, not when a test does."""
 
@@ -248,7 +269,7 @@ class Storage(SerialPool):
         self._refuses = refuses
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
-        if self._queue and self._refuses(self._queue[0][1]):
+        if self._queue and self._refuses(only(self._queue[0][1])):
             task, _ = self._queue.popleft()
             return [(task, Answer(None, Trouble(FaultKind.STORAGE, True, "OSError", "busy"), 0.0, "h"))]
         return super().wait(timeout_s)
@@ -281,7 +302,7 @@ class Deadly(SerialPool):
         return 4
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
-        if any(self._kills(item) for _, item in self._queue):
+        if any(self._kills(item) for _, batch in self._queue for item in chunks_of(batch)):
             died = Trouble(FaultKind.LOST_WORKER, False, "LostWorker", "died")
             answers = [(task, Answer(None, replace(died), 0.0, "h")) for task, _ in self._queue]
             self._queue.clear()
@@ -294,7 +315,7 @@ def test_each_replica_of_a_file_that_is_not_there_is_tried() -> None:
         """A pool that finds one address only."""
 
         def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
-            if self._queue and self._queue[0][1].filename != "third":  # type: ignore[attr-defined]
+            if self._queue and only(self._queue[0][1]).filename != "third":
                 task, _ = self._queue.popleft()
                 gone = Trouble(FaultKind.BAD_FILE, False, "FileNotFoundError", "gone")
                 return [(task, Answer(None, gone, 0.0, "h"))]

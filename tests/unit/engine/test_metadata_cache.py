@@ -206,3 +206,22 @@ def test_the_stamp_of_a_file_changes_with_its_size_and_its_time(tmp_path: Path) 
 def test_a_file_that_is_not_there_has_no_stamp(tmp_path: Path) -> None:
     assert file_stamp(str(tmp_path / "missing.root")) is None
     assert file_stamp("nonsense://host/a.root") is None
+
+
+def test_what_turned_out_to_be_wrong_is_forgotten_by_the_next_run_and_nothing_else(path: Path) -> None:
+    other = ("/b.root", "Events")
+    saved(path, {KEY: info(10), other: info(20)})
+    cache = MetadataCache.load(path)
+    cache.forget([KEY, ("/unknown.root", "Events")])
+    cache.save()
+    assert found(path) is None
+    assert found(path, key=other) == info(20)
+
+
+def test_what_was_forgotten_may_be_kept_again(path: Path) -> None:
+    saved(path, {KEY: info(10)})
+    cache = MetadataCache.load(path)
+    cache.forget([KEY])
+    cache.keep({KEY: info(11)})
+    cache.save()
+    assert found(path) == info(11)

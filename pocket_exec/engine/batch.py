@@ -1,0 +1,150 @@
+"""A task on a worker: some chunks of one dataset, processed one by one and added up in the fixed order."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pocket_exec.engine.chunk import Answer, attempt
+from pocket_exec.engine.fold import Block, Fold, merge
+from pocket_exec.engine.reading import announced
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Neighbouring chunks of one file, with their numbers in it."""
+
+    file: int
+    """Number of the file in its dataset."""
+    chunks: int
+    """Chunks that the file has in all."""
+    first: int
+    items: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The chunks of one task, all of one dataset."""
+
+    files: int
+    """Files that the dataset has in all."""
+    spans: tuple[Span, ...]
+    budget_s: float
+    """No chunk is begun after so many seconds, but the first."""
+
+    def __len__(self) -> int:
+        return sum(len(span.items) for span in self.spans)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A sum that a batch came to: a block of chunks of a file, or of whole files where ``file`` is None."""
+
+    file: int | None
+    block: Block
+    counted: bool
+    """Whether the sum still says itself which chunks are in it."""
+
+
+@dataclass(slots=True)
+class BatchDone:
+    """What came of a batch; chunks go by their position in it."""
+
+    parts: list[Part] = field(default_factory=list)
+    """As few sums as its chunks make: one, where nothing failed and the batch is an aligned block."""
+    seconds: dict[int, float] = field(default_factory=dict)
+    """How long each chunk took that is in one of the parts."""
+    failed: dict[int, Answer] = field(default_factory=dict)
+    """Chunks without a value."""
+    left: tuple[int, ...] = ()
+    """Chunks that were not begun: the time was over."""
+
+
+def cancelled() -> bool:
+    """Whether this thread runs a Dask task that nobody waits for any more; Dask lets one that has begun go on."""
+    if "distributed.worker" not in sys.modules:
+        return False
+    from distributed.utils import thread_state  # type: ignore[attr-defined]  # Dask has moved it before
+
+    execution, key = getattr(thread_state, "execution_state", None), getattr(thread_state, "key", None)
+    if execution is None or key is None:
+        return False
+    task = execution["worker"].state.tasks.get(key)
+    return task is None or task.state == "cancelled"
+
+
+class RunBatch:
+    """The function of a chunk, as a function of a batch; without ``add`` each chunk's value stays by itself."""
+
+    def __init__(self, function: Callable[[Any], Any], *, add: bool = True) -> None:
+        self.function = function
+        self.add = add
+
+    def __call__(self, batch: Batch) -> BatchDone:
+        """Process the chunks of ``batch``; what one of them raises costs no other."""
+        begin = time.perf_counter()
+        done, sums = BatchDone(), _Sums(batch.files)
+        with announced([item for _, _, item in _chunks(batch)]):
+            for position, (span, number, item) in enumerate(_chunks(batch)):
+                if position and (time.perf_counter() - begin > batch.budget_s or cancelled()):
+                    done.left = tuple(range(position, len(batch)))
+                    break
+                answer = attempt(self.function, item)
+                if answer.value is None:
+                    done.failed[position] = answer
+                else:
+                    done.seconds[position] = answer.seconds
+                    if self.add:
+                        sums.put(span, number, answer.value)
+                    else:
+                        done.parts.append(Part(span.file, Block(0, number, answer.value, 1), True))
+        done.parts += sums.parts()
+        return done
+
+
+def _chunks(batch: Batch) -> Iterator[tuple[Span, int, Any]]:
+    for span in batch.spans:
+        for number, item in enumerate(span.items, start=span.first):
+            yield span, number, item
+
+
+class _Sums:
+    """The sums of a batch: like the client's, but what does not add stays apart, for the client to judge."""
+
+    def __init__(self, files: int) -> None:
+        self._files: dict[int, Fold] = {}
+        self._dataset = Fold(files, merge, keep=True)
+        self._counted = True
+
+    def put(self, span: Span, number: int, value: Any) -> None:
+        value, counted = without_processed(value)
+        self._counted = self._counted and counted
+        fold = self._files.get(span.file)
+        if fold is None:
+            fold = self._files[span.file] = Fold(span.chunks, merge, keep=True)
+        fold.put(number, value)
+        if fold.complete:
+            blocks = list(fold.blocks())
+            if len(blocks) == 1:
+                self._dataset.put(span.file, blocks[0].value, leaves=1)
+                del self._files[span.file]
+
+    def parts(self) -> Iterator[Part]:
+        for block in self._dataset.blocks():
+            yield Part(None, block, self._counted)
+        for file, fold in self._files.items():
+            for block in fold.blocks():
+                yield Part(file, block, self._counted)
+
+
+def without_processed(value: Any) -> tuple[Any, bool]:
+    """Take coffea's one-element ``processed`` out of a chunk's result, and say whether it is still there.
+
+    The engine knows which items are in the sum; carried along, the set would be copied at each level of the tree.
+    """
+    if isinstance(value, dict) and isinstance(value.get("processed"), set) and len(value["processed"]) == 1:
+        return {key: part for key, part in value.items() if key != "processed"}, False
+    return value, True

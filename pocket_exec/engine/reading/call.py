@@ -1,0 +1,84 @@
+"""What coffea's Runner hands to an executor, taken apart where it is what we know."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
+
+from coffea.processor import Runner
+
+from pocket_exec.engine.reading.options import Reading
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunnerCall:
+    """The arguments of ``Runner._work_function`` in coffea 2026.9, without the work item."""
+
+    format: str
+    xrootdtimeout: int | None
+    schema: Any
+    use_dataframes: bool
+    savemetrics: bool
+    processor_instance: Any
+    uproot_options: Mapping[str, Any]
+    iteritems_options: Mapping[str, Any]
+    checkpointer: Any
+    cache_function: Callable[[], Any]
+
+    @classmethod
+    def of(cls, function: Any) -> RunnerCall | None:
+        """Return what ``function`` does with an item; None where it is something else, or another coffea's."""
+        known = getattr(Runner, "_work_function", None)
+        if known is None or not isinstance(function, partial) or function.func is not known:
+            return None
+        try:
+            signature = inspect.signature(known)
+            given = signature.bind_partial(*function.args, **function.keywords).arguments
+        except TypeError:
+            return None
+        # The item comes sixth: positional arguments beyond the fifth would take its place.
+        wanted = {each.name for each in fields(cls)}
+        whole = set(given) == wanted and set(signature.parameters) == wanted | {"item"}
+        return cls(**given) if whole and len(function.args) == 5 else None
+
+
+def cheap(function: Callable[[Any], Any], options: Reading) -> Callable[[Any], Any]:
+    """Return what gives the same results as Runner's ``function`` at less cost, or ``function`` itself.
+
+    Runner's own retries stay around it. What is returned pickles, and keeps what it keeps in the process that calls it.
+    """
+    from pocket_exec.engine.reading.work import ReadChunk
+
+    retried = isinstance(function, partial) and function.func is Runner.automatic_retries and len(function.args) == 3
+    inner = function.args[2] if retried and isinstance(function, partial) else function
+    call = RunnerCall.of(inner)
+    if call is None:
+        log.info("this function is not the one that coffea's Runner of version 2026.9 hands over: it runs as it is")
+        return function
+    if call.format != "root" or call.use_dataframes or isinstance(call.processor_instance, str):
+        return function
+    reader = ReadChunk(inner, options)
+    if retried and isinstance(function, partial):
+        return partial(function.func, *function.args[:2], reader, **function.keywords)
+    return reader
+
+
+@contextmanager
+def cheaply(function: Callable[[Any], Any], options: Reading) -> Iterator[Callable[[Any], Any]]:
+    """Give ``cheap(function)`` and close what this thread has opened with it."""
+    from pocket_exec.engine.reading.work import ReadChunk
+
+    made = cheap(function, options)
+    try:
+        yield made
+    finally:
+        inner = made.args[2] if made is not function and isinstance(made, partial) else made
+        if isinstance(inner, ReadChunk):
+            inner.close()

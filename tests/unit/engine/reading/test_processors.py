@@ -1,0 +1,108 @@
+"""The processor that each chunk gets: one that no other chunk has changed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import cloudpickle
+import lz4.frame
+import numpy as np
+import pytest
+
+from pocket_exec.engine.reading import processors
+from pocket_exec.engine.reading.processors import Processors
+
+
+class Plain:
+    """Has some state."""
+
+    def __init__(self) -> None:
+        self.table = np.arange(1000.0)
+        self.counted: list[int] = []
+
+
+class Slow(Plain):
+    """Takes long to load."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        time.sleep(0)
+        end = time.thread_time() + 0.02
+        while time.thread_time() < end:
+            pass
+        self.__dict__.update(state)
+
+
+class Stubborn(Slow):
+    """Pickles only once."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.counted:
+            raise TypeError("no more")
+        return self.__dict__
+
+
+def packed(processor: Any) -> Processors:
+    return Processors(lz4.frame.compress(cloudpickle.dumps(processor)))
+
+
+def lent(source: Processors, times: int, change: Any = None) -> list[Any]:
+    found = []
+    for _ in range(times):
+        with source.lent() as processor:
+            found.append(processor)
+            if change is not None:
+                change(processor)
+    return found
+
+
+def test_each_chunk_gets_a_new_one_where_that_costs_little() -> None:
+    assert len({id(each) for each in lent(packed(Plain()), 5)}) == 5
+
+
+def test_one_that_takes_long_to_load_is_kept() -> None:
+    found = lent(packed(Slow()), 5)
+    assert len({id(each) for each in found}) == 2, "the first imports the user's modules and says nothing of the cost"
+
+
+@pytest.mark.parametrize("kind", [Plain, Slow, Stubborn])
+def test_no_chunk_sees_what_another_has_changed(kind: type[Plain]) -> None:
+    seen: list[tuple[int, float]] = []
+
+    def change(processor: Plain) -> None:
+        seen.append((len(processor.counted), float(processor.table[0])))
+        processor.counted.append(1)
+        processor.table[0] = 7.0
+
+    lent(packed(kind()), 5, change)
+    assert seen == [(0, 0.0)] * 5
+
+
+def test_one_that_a_failing_chunk_had_is_not_given_again() -> None:
+    source = packed(Slow())
+    first = lent(source, 3)[-1]
+    with pytest.raises(ValueError, match="x"), source.lent():
+        raise ValueError("x")
+    assert lent(source, 1)[0] is not first
+
+
+def test_one_that_runner_does_not_pack_is_always_the_same() -> None:
+    processor = Plain()
+    assert all(each is processor for each in lent(Processors(processor), 3))
+
+
+def test_looking_for_changes_never_costs_more_than_loading(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    monkeypatch.setattr(processors, "DEAR_S", 0.0)
+    real = processors._state
+
+    def slow(processor: Any) -> int | None:
+        looked.append(1)
+        end = time.thread_time() + 0.05
+        while time.thread_time() < end:
+            pass
+        return real(processor)
+
+    monkeypatch.setattr(processors, "_state", slow)
+    lent(packed(Slow()), 6)
+    assert len(looked) == 1

@@ -1,0 +1,190 @@
+"""Any cut into batches, any trouble on the way, gives the sum that one chunk after the other gives."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from coffea.processor.executor import WorkItem
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pocket_exec.engine.batch import Batch, RunBatch
+from pocket_exec.engine.batches import Batches, Pace
+from pocket_exec.engine.chunk import Answer, Trouble, attempt
+from pocket_exec.engine.executor import PocketExecutor
+from pocket_exec.engine.outcome import FaultKind
+from pocket_exec.engine.plan import plan
+from pocket_exec.engine.policy import Policy
+from pocket_exec.engine.pool import SerialPool
+
+Files = list[int]
+FILES = st.lists(st.integers(1, 9), min_size=1, max_size=7)
+
+
+def items(files: Files, dataset: str = "DY") -> list[WorkItem]:
+    return [
+        WorkItem(dataset, f"{dataset}{f}.root", "Events", 100 * c, 100 * (c + 1), b"")
+        for f, chunks in enumerate(files)
+        for c in range(chunks)
+    ]
+
+
+def value(item: WorkItem) -> dict[str, Any]:
+    """Return floats whose sum depends on the order, lists, and categories that grow."""
+    number = random.Random(f"{item.filename}{item.entrystart}").random() * 10.0 ** (item.entrystart % 7 - 3)
+    return {"out": {"x": number, "seen": [item.entrystart], item.filename: 1}, "processed": {item}}
+
+
+class Anyhow(SerialPool):
+    """Four workers that take batches of any length, give some back half done, answer in any order, and die at times."""
+
+    blames_exactly = False
+
+    def __init__(self, seed: int, deaths: float = 0.0, kills: Callable[[WorkItem], bool] = lambda item: False) -> None:
+        super().__init__()
+        self._random = random.Random(seed)
+        self._deaths = deaths
+        self._kills = kills
+        self.batch_s = self._random.choice([0.0, 1e-5, 1e-4, 1e-3, 1.0])
+        self.batches: list[Batch] = []
+
+    def slots(self) -> int:
+        return self._random.randint(1, 4)
+
+    def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
+        if not self._queue or self._function is None:
+            return []
+        self._queue.rotate(self._random.randrange(4))
+        batch = self._queue[0][1]
+        assert isinstance(batch, Batch)
+        if self._random.random() < self._deaths or any(self._kills(i) for span in batch.spans for i in span.items):
+            died = Answer(None, Trouble(FaultKind.LOST_WORKER, False, "LostWorker", "died"), 0.0, "h")
+            answers = [(task, died) for task, _ in self._queue]
+            self._queue.clear()
+            return answers
+        task, _ = self._queue.popleft()
+        self.batches.append(batch)
+        return [(task, attempt(self._function, batch))]
+
+
+@given(files=FILES, more=FILES, seed=st.integers())
+@settings(deadline=None)
+def test_any_cut_into_batches_gives_the_same_bits(files: Files, more: Files, seed: int) -> None:
+    work = items(files) + items(more, "TT")
+    expected, _ = PocketExecutor()(work, value, None)
+    total, error = PocketExecutor(pool=Anyhow(seed))(work, value, None)
+    assert error == 0
+    assert total == expected
+    assert list(total["out"]) == list(expected["out"])
+
+
+@given(files=FILES, seed=st.integers(), deaths=st.floats(0, 0.3))
+@settings(deadline=None)
+def test_lost_workers_change_nothing(files: Files, seed: int, deaths: float) -> None:
+    work = items(files)
+    expected, _ = PocketExecutor()(work, value, None)
+    total, error = PocketExecutor(pool=Anyhow(seed, deaths), policy=Policy(retries=100))(work, value, None)
+    assert error == 0
+    assert total == expected
+
+
+@given(files=FILES, seed=st.integers(), bad=st.sets(st.integers(0, 20), max_size=3))
+@settings(deadline=None)
+def test_a_bad_chunk_in_a_batch_is_left_out_alone(files: Files, seed: int, bad: set[int]) -> None:
+    work = items(files)
+    wrong = {work[number] for number in bad if number < len(work)}
+
+    def function(item: WorkItem) -> dict[str, Any]:
+        if item in wrong:
+            raise ValueError("no muons")
+        return value(item)
+
+    policy = Policy(max_failures=100)
+    expected, _ = _tried(PocketExecutor(policy=policy), work, function)
+    executor = PocketExecutor(pool=Anyhow(seed), policy=policy)
+    total, _ = _tried(executor, work, function)
+    assert total == expected
+    if expected is not None:
+        assert {(f.file, f.entrystart) for f in executor.report.failures} == {(i.filename, i.entrystart) for i in wrong}
+        assert all(f.attempts == 2 for f in executor.report.failures)
+
+
+def _tried(executor: PocketExecutor, work: list[WorkItem], function: Callable[[WorkItem], Any]) -> tuple[Any, Any]:
+    from pocket_exec.errors import ProcessingError
+
+    try:
+        return executor(work, function, None)
+    except ProcessingError:
+        return None, None
+
+
+@given(files=FILES, seed=st.integers(), killer=st.integers(0, 40))
+@settings(deadline=None)
+def test_the_chunk_that_kills_its_worker_is_found(files: Files, seed: int, killer: int) -> None:
+    work = [*items(files), *items([2], "TT")]
+    deadly = work[killer % (len(work) - 2)]
+    executor = PocketExecutor(pool=Anyhow(seed, kills=lambda item: item == deadly), policy=Policy(retries=1))
+    total, _ = executor(work, value, None)
+    assert len(total["processed"]) == len(work) - 1
+    (failure,) = executor.report.failures
+    assert (failure.file, failure.entrystart, failure.kind) == (
+        deadly.filename,
+        deadly.entrystart,
+        FaultKind.LOST_WORKER,
+    )
+
+
+def test_results_that_do_not_add_within_a_batch_are_named_and_the_others_kept() -> None:
+    class Whole(SerialPool):
+        batch_s = 10.0
+
+    def function(item: WorkItem) -> dict[str, Any]:
+        out = value(item)
+        if item.entrystart == 1300:
+            out["out"]["x"] = "text"
+        return out
+
+    executor = PocketExecutor(pool=Whole())
+    total, _ = executor(items([64]), function, None)
+    assert [f.entrystart for f in executor.report.failures] == [1300]
+    assert len(total["processed"]) == 63
+
+
+def test_batches_are_aligned_blocks_of_a_file_then_whole_files() -> None:
+    work = items([8, 1, 1, 1, 1, 1])
+    fresh = Batches(plan(work))
+    assert [fresh.take(most) for most in (1, 4, 4, 4, 8, 8, 8)] == [
+        (0,),
+        (1,),
+        (2, 3),
+        (4, 5, 6, 7),
+        (8,),
+        (9, 10),
+        (11, 12),
+    ]
+    assert fresh.take(8) == ()
+
+
+def test_a_batch_stays_within_a_dataset_and_leaves_out_what_is_known() -> None:
+    fresh = Batches(plan(items([1, 1]) + items([1], "TT")), done={0})
+    assert [fresh.take(8), fresh.take(8), fresh.left] == [(1,), (2,), 0]
+
+
+def test_a_batch_is_of_one_chunk_until_its_time_is_known_and_grows_by_steps() -> None:
+    pace = Pace(10.0)
+    assert pace.chunks(1000, 4) == 1
+    pace.learn(1, 0.01)
+    assert pace.chunks(100_000, 4) == 4
+    pace.learn(4, 0.04)
+    assert pace.chunks(100_000, 4) == 16
+    assert pace.chunks(16, 4) == 2
+
+
+def test_a_batch_whose_time_is_over_gives_back_the_rest() -> None:
+    work = items([4])
+    batch = Batches(plan(work)).batch((0, 1, 2, 3), 0.0, lambda item: item)
+    done = RunBatch(value)(batch)
+    assert list(done.seconds) == [0]
+    assert done.left == (1, 2, 3)
