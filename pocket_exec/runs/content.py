@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -47,6 +48,23 @@ def content_key(
         datasets=_datasets(fileset, items),
     )
     return key, processor.caveat
+
+
+def contexts(key: ContentKey, fileset: Fileset) -> dict[str, str]:
+    """Return for each dataset the digest of what decides its chunks' results beside their events.
+
+    How the files are cut, and how many of them there are, is not among it: each block says that itself.
+    """
+    cut = ("chunksize", "limit-files", "limit-chunks", "align-clusters", "skip-bad-files")
+    options = {name: value for name, value in key.options.items() if name not in cut}
+    shared = [key.processor_code, key.processor_state, key.depends_on, options, key.versions]
+    common = json.dumps([sorted(part.items()) for part in shared])
+    return {
+        dataset.name: _digest(
+            [common, dataset.name, key.datasets[dataset.name]["metadata"], sorted(dataset.preload or ())]
+        )
+        for dataset in fileset
+    }
 
 
 def _depends_on(directory: Path, names: Sequence[str]) -> dict[str, str]:

@@ -15,20 +15,33 @@ from typing import Any
 
 from pocket_exec.analysis.cfg import Analysis
 from pocket_exec.engine.outcome import DatasetOutcome, Failure
-from pocket_exec.errors import Interrupted, PocketExecError
+from pocket_exec.errors import Interrupted, OutputDirectoryError, PocketExecError
 from pocket_exec.options.resolve import Resolved
 from pocket_exec.runs.decide import kept_rows
 from pocket_exec.runs.directory import OutputDirectory
-from pocket_exec.runs.git import git_state
+from pocket_exec.runs.git import GitState, git_state
 from pocket_exec.runs.key import ContentKey
 from pocket_exec.runs.log import run_log
-from pocket_exec.runs.record import DatasetRow, OptionRow, OutputRow, RangeRow, RunRecord, Status, json_value
+from pocket_exec.runs.record import (
+    UNENDED,
+    DatasetRow,
+    OptionRow,
+    OutputRow,
+    RangeRow,
+    RunRecord,
+    Status,
+    json_value,
+)
 from pocket_exec.runs.record_file import write_record
 from pocket_exec.runs.results import ExistingResult, SavedResult
+from pocket_exec.runs.workers import WorkersRecord
 
 log = logging.getLogger(__name__)
 
 LIBRARIES = ("pocket-exec", "coffea", "awkward", "uproot", "numpy", "hist", "dask", "distributed")
+
+ENGINE = "pocket-exec"
+"""This project's own engine, as the record and the key of a result name it."""
 
 
 @dataclass
@@ -71,11 +84,13 @@ class Course:
     resolved: Resolved[Any]
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     clock: float = field(default_factory=time.monotonic)
-    engine: str = "pocket-exec"
+    engine: str = ENGINE
     key: ContentKey | None = None
     previous: RunRecord | None = None
     existing: Sequence[ExistingResult] = ()
     result: RunResult = field(default_factory=RunResult)
+    workers: WorkersRecord = field(default_factory=WorkersRecord)
+    git: GitState | None = None
 
 
 @contextmanager
@@ -94,6 +109,15 @@ def recorded(path: Path, course: Course) -> Iterator[OutputDirectory]:
         _write(out, course, course.result.status, None)
 
 
+def begun(out: OutputDirectory, course: Course) -> None:
+    """Write a record of the run that has begun: should it be killed, that says whose results are found.
+
+    Raises:
+        OutputDirectoryError: the storage fails.
+    """
+    write_record(out.record_path, record(course, UNENDED))
+
+
 def _status(error: BaseException) -> int:
     if isinstance(error, (PocketExecError, Interrupted)):
         return error.status
@@ -105,7 +129,7 @@ def _write(out: OutputDirectory, course: Course, status: int, error: BaseExcepti
     looked = course.key is not None
     if course.result.already_done or (not looked and out.record_path.exists()):
         return
-    if looked and status == 3 and not course.result.saved:
+    if looked and isinstance(error, OutputDirectoryError) and not course.result.saved:
         return
     try:
         write_record(out.record_path, record(course, status))
@@ -118,6 +142,8 @@ def _write(out: OutputDirectory, course: Course, status: int, error: BaseExcepti
 def record(course: Course, status: int) -> RunRecord:
     """Return the record of a run as far as it has come."""
     result, now = course.result, datetime.now(UTC)
+    if course.git is None:
+        course.git = git_state(course.analysis.directory)
     rows = tuple(OutputRow.of(saved, course.key) for saved in result.saved) if course.key is not None else ()
     interrupt = result.interrupt
     return RunRecord(
@@ -132,8 +158,12 @@ def record(course: Course, status: int) -> RunRecord:
         cfg=str(course.analysis.cfg) if course.analysis.cfg else None,
         analysis=course.analysis.name,
         options=_option_rows(course.resolved),
+        image=course.workers.image,
+        image_digest=course.workers.image_digest,
+        image_date=course.workers.image_date,
+        jobs_tag=course.workers.jobs_tag,
         versions={"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}},
-        git=git_state(course.analysis.directory),
+        git=course.git,
         datasets=tuple(DatasetRow.of(outcome) for outcome in result.datasets),
         outputs=(*kept_rows(course.previous, course.existing, rows), *rows),
         failures=tuple(RangeRow.of(failure) for failure in result.failures if not failure.skipped),

@@ -9,7 +9,7 @@ from pathlib import Path
 from pocket_exec.errors import OutputDirectoryError
 from pocket_exec.runs.key import ContentKey, differences
 from pocket_exec.runs.names import ALL, result_name
-from pocket_exec.runs.record import OutputRow, RunRecord
+from pocket_exec.runs.record import OutputRow, RunRecord, StatusWord
 from pocket_exec.runs.results import ExistingResult
 
 _SHOWN = 12
@@ -63,10 +63,16 @@ def decide(
     refused: list[str] = []
     changes: list[str] = []
     reasons: list[str] = []
+    killed = previous is not None and previous.status.word is StatusWord.RUNNING
+    if killed:
+        reasons.append("the last run was killed")
     for name in wanted:
         held = _members(name, key, members or {})
         file, partial = result_name(name), result_name(name, partial=True)
-        if file in there:
+        if file in there and file not in rows and killed:
+            # It came too late for the record; the ledger has what it was made of.
+            reasons.append(f"{file} was written by the run that was killed")
+        elif file in there:
             changed = _changes(there[file], rows.get(file), key.of(held), previous)
             (refused if changed else done).append(file)
             changes += changed

@@ -12,7 +12,6 @@ from pathlib import Path
 from pocket_exec.errors import OutputDirectoryError
 from pocket_exec.runs.atomic import free_bytes, remove_leftovers, size_text
 from pocket_exec.runs.lock import check_lock, held_lock
-from pocket_exec.runs.names import NAME_MAX
 
 SPARE_BYTES = 1_000_000
 """Room for run.json, the log and the lock; a file system with less counts as full."""
@@ -36,33 +35,19 @@ class OutputDirectory:
         return self.path / "log"
 
     @property
-    def ledger_dir(self) -> Path:
-        """Where finished blocks go; the name is reserved."""
-        return self.path / "ledger"
-
-    @property
     def lock_path(self) -> Path:
         """The lock, there for the time of a run."""
         return self.path / "run.lock"
 
-    @property
-    def name_max(self) -> int:
-        """Longest file name here, in bytes; smaller than usual on encrypted file systems."""
-        try:
-            return min(NAME_MAX, os.pathconf(_nearest(self.path), "PC_NAME_MAX"))
-        except (OSError, ValueError):
-            return NAME_MAX
-
     @classmethod
     @contextmanager
-    def open(cls, path: Path, needed_bytes: int = 0, command: str | None = None) -> Iterator[OutputDirectory]:
+    def open(cls, path: Path, command: str | None = None) -> Iterator[OutputDirectory]:
         """Make ``path`` with its parents, show that it can be written to, and hold its lock for the time of the block.
 
-        ``needed_bytes``: what the results will take, as far as it is known before. ``command``: the run as the lock
-        names it, by default this process's command line. A directory made here for a run that could not begin is taken
-        away again. Raises OutputDirectoryError.
+        ``command``: the run as the lock names it, by default this process's command line. A directory made here for a
+        run that could not begin is taken away again. Raises OutputDirectoryError.
         """
-        out = cls.check(path, needed_bytes)
+        out = cls.check(path)
         made = _make(out.path)
         try:
             with held_lock(out.lock_path, command):
@@ -74,7 +59,7 @@ class OutputDirectory:
                 _remove_if_empty(directory)
 
     @classmethod
-    def check(cls, path: Path, needed_bytes: int = 0) -> OutputDirectory:
+    def check(cls, path: Path) -> OutputDirectory:
         """Raise OutputDirectoryError for what keeps a run out of ``path``, as far as looking shows; change nothing."""
         out = cls(Path(os.path.abspath(path)))
         existing = _nearest(out.path)
@@ -82,8 +67,8 @@ class OutputDirectory:
             raise _unusable(path, f"{existing} is {_kind(existing)}, not a directory", "give another one (-o)")
         _check_writable(path, existing)
         free = free_bytes(existing)
-        if free is not None and free < needed_bytes + SPARE_BYTES:
-            wanted = size_text(needed_bytes + SPARE_BYTES)
+        if free is not None and free < SPARE_BYTES:
+            wanted = size_text(SPARE_BYTES)
             raise _unusable(path, f"{size_text(free)} free, {wanted} needed", "make room, or give another one (-o)")
         if existing == out.path:
             check_lock(out.lock_path)

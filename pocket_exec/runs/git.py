@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 _TIMEOUT_S = 20.0
 """A large work tree on AFS takes its time; a run does not wait longer for its record's sake."""
 
+_COMMIT, _NO_COMMIT = "# branch.oid ", "(initial)"
+
 
 class GitState(Part):
     """The commit that the analysis was at."""
@@ -24,17 +26,21 @@ class GitState(Part):
 
 
 def git_state(directory: Path, run: Run = run) -> GitState | None:
-    """Return the state of the repository that ``directory`` is in; None without repository, commit or git."""
-    head = _git(directory, run, "rev-parse", "--verify", "HEAD")
-    # The index is left alone: a run writes nothing to the user's repository.
-    status = _git(directory, run, "status", "--porcelain", "--untracked-files=all") if head else None
-    if head is None or status is None:
+    """Return the state of the repository that ``directory`` is in; None without repository, commit or git.
+
+    One command tells all of it (``git-status(1)``, "Porcelain Format Version 2", git 2.11 and later).
+    """
+    told = _git(directory, run, "status", "--porcelain=v2", "--branch", "--untracked-files=all")
+    lines = told.splitlines() if told is not None else []
+    commit = next((line.removeprefix(_COMMIT) for line in lines if line.startswith(_COMMIT)), _NO_COMMIT)
+    if commit == _NO_COMMIT:
         return None
-    return GitState(commit=head.strip(), dirty=any(_counts(line) for line in status.splitlines()))
+    return GitState(commit=commit, dirty=any(_counts(line) for line in lines if not line.startswith("#")))
 
 
 def _git(directory: Path, run: Run, *args: str) -> str | None:
     try:
+        # The index is left alone: a run writes nothing to the user's repository.
         done = run(["git", "--no-optional-locks", *args], timeout_s=_TIMEOUT_S, cwd=directory)
     except CommandError as error:
         log.debug("no git state: %s", error)
@@ -47,4 +53,4 @@ def _git(directory: Path, run: Run, *args: str) -> str | None:
 
 def _counts(line: str) -> bool:
     # A name with unusual characters is quoted.
-    return not line.startswith("??") or line.rstrip('"').endswith(".py")
+    return not line.startswith("?") or line.rstrip('"').endswith(".py")

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from pocket_exec.runs.atomic import storage_faults
+from pocket_exec.runs.failure_log import TRACEBACK
 from pocket_exec.runs.masking import masked_text
 
 _FORMAT = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
@@ -39,12 +40,15 @@ def run_log(path: Path, level: int | str = logging.INFO) -> Iterator[None]:
 
 
 class _Formatter(logging.Formatter):
-    """Writes UTC, and no secret."""
+    """Writes UTC, whole tracebacks of the user's code, and no secret."""
 
     converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
-        return masked_text(super().format(record))
+        text = super().format(record)
+        if users := getattr(record, TRACEBACK, ""):
+            text += f"\n{users}"
+        return masked_text(text)
 
 
 class _File(logging.FileHandler):

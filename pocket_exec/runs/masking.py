@@ -8,10 +8,11 @@ from typing import Any
 
 MASK = "***"
 
-_CREDENTIAL_KEY = re.compile(
-    r"passw|passphrase|token|secret|credential|authori[sz]ation|authz|cookie|bearer|signature|(?:keys?|pwd)$",
-    re.IGNORECASE,
-)
+_WORDS = "passw|passphrase|token|secret|credential|authori[sz]ation|authz|cookie|bearer|signature"
+_CREDENTIAL_KEY = re.compile(rf"{_WORDS}|(?:keys?|pwd)$", re.IGNORECASE)
+_KEY_IN_TABLE = re.compile(rf"(?:(?:{_WORDS})[\w.-]*|(?:keys?|pwd))['\"]?\s*:", re.IGNORECASE)
+_FLAG = re.compile(r"--|-[A-Za-z]{1,2}$")
+"""What follows a flag without being its value; a password may begin with a dash."""
 _USERINFO = re.compile(r"(?<=://)[^/\s'\"]+@")
 _NAMED = re.compile(r"(?i)((?:passw(?:or)?d|passphrase|token|secret|authz|signature|api[-_]?key)=)[^\s&'\",;]+")
 _BEARER = re.compile(r"(?i)(bearer(?:\s+|%20))[\w.~+/=-]{8,}")
@@ -50,21 +51,26 @@ def masked_value(value: Any, key: str = "") -> Any:
 
 
 def masked_command(args: list[str]) -> list[str]:
-    """Return a command line's words with the value of each flag hidden that looks like a credential.
+    """Return a command line's words with the value hidden of each flag, and each ``-O``, that looks like a credential.
 
-    >>> masked_command(["runner.py", "--token", "abc", "--api-key=abc", "-s", "4"])
-    ['runner.py', '--token', '***', '--api-key=***', '-s', '4']
+    >>> masked_command(["runner.py", "--token", "abc", "-O", "s3.key=abc", "--custom", "{pwd: abc}", "-s", "4"])
+    ['runner.py', '--token', '***', '-O', 's3.key=***', '--custom', '***', '-s', '4']
     """
     masked: list[str] = []
     hide = False
     for arg in args:
-        flag, equals, _ = arg.partition("=")
-        credential = arg.startswith("-") and _CREDENTIAL_KEY.search(flag) is not None
-        if hide and not arg.startswith("-"):
+        name, equals, value = arg.partition("=")
+        # A path may have such a name in it, an option cannot have a path in its name.
+        credential = "/" not in name and _CREDENTIAL_KEY.search(name) is not None
+        if hide and not _FLAG.match(arg):
             masked.append(MASK)
-        elif credential and equals:
-            masked.append(f"{flag}={MASK}")
+        elif equals and (credential or _holds_credential(value)):
+            masked.append(f"{name}={MASK}")
         else:
-            masked.append(masked_text(arg))
-        hide = credential and not equals
+            masked.append(MASK if _holds_credential(arg) else masked_text(arg))
+        hide = credential and not equals and arg.startswith("-")
     return masked
+
+
+def _holds_credential(text: str) -> bool:
+    return text.lstrip().startswith("{") and _KEY_IN_TABLE.search(text) is not None

@@ -63,14 +63,14 @@ def dataset_of(filename: str) -> ResultName | None:
     return found if result_name(*found) == filename else None
 
 
-def check_names(names: Iterable[str], *, name_max: int = NAME_MAX) -> None:
+def check_names(names: Iterable[str]) -> None:
     """Refuse names of datasets and groups whose result files would collide or cannot exist.
 
     Names that a case-insensitive or normalising file system (a Mac's) takes for one are refused everywhere, so that an
     output directory can be copied. All faults at once, as ``OutputDirectoryError``.
     """
     names = list(names)
-    faults = [f"  {name!r}: {fault}" for name in names if (fault := _fault(name, name_max))]
+    faults = [f"  {name!r}: {fault}" for name in names if (fault := _fault(name))]
     alike = defaultdict(list)
     for name in names:
         alike[_folded(name)].append(name)
@@ -81,7 +81,7 @@ def check_names(names: Iterable[str], *, name_max: int = NAME_MAX) -> None:
         raise OutputDirectoryError("\n".join(["Rename these datasets or groups in the fileset:", *faults]))
 
 
-def _fault(name: str, name_max: int) -> str:
+def _fault(name: str) -> str:
     if not name:
         return "an empty name"
     if _folded(name) == ALL:
@@ -89,8 +89,8 @@ def _fault(name: str, name_max: int) -> str:
     if _folded(name).endswith(_PARTIAL):
         return f"{_PARTIAL!r} at the end is the mark of a partial result"
     size = len(result_name(name, partial=True).encode())
-    if size > name_max:
-        return f"its file name would have {size} bytes, a file name holds {name_max}"
+    if size > NAME_MAX:
+        return f"its file name would have {size} bytes, a file name holds {NAME_MAX}"
     return ""
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from pocket_exec.analysis.fileset import Fileset
 from pocket_exec.engine.chunk import describe
 from pocket_exec.engine.fold import Fold, merge
-from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure
-from pocket_exec.errors import CfgError, PocketExecError
+from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure, Listener
+from pocket_exec.errors import PocketExecError
 from pocket_exec.runs.directory import OutputDirectory
 from pocket_exec.runs.names import ALL, check_names, result_name
 from pocket_exec.runs.results import SavedResult, save_result
@@ -43,7 +43,6 @@ def units(fileset: Fileset, wanted: Wanted, groups: Mapping[str, Sequence[str]] 
     """Return the result files of a run; ``groups`` are those of ``group-samples``: name to ``metadata.sample`` values.
 
     Raises:
-        CfgError: a group names a sample that no dataset has.
         OutputDirectoryError: two names collide.
     """
     separate = [] if wanted is Wanted.ALL else list(_separate(fileset, groups or {}))
@@ -53,13 +52,8 @@ def units(fileset: Fileset, wanted: Wanted, groups: Mapping[str, Sequence[str]] 
 
 
 def _separate(fileset: Fileset, groups: Mapping[str, Sequence[str]]) -> Iterable[Unit]:
-    group_of: dict[str, str] = {}
-    for group, sample in ((group, sample) for group, members in groups.items() for sample in members):
-        if group_of.setdefault(sample, group) != group:
-            raise CfgError(f"group-samples: '{sample}' is in two groups, '{group_of[sample]}' and '{group}'")
+    group_of = {sample: group for group, members in groups.items() for sample in members}
     samples = {dataset.name: str(dataset.metadata.get("sample", "")) for dataset in fileset}
-    if unknown := sorted(set(group_of) - set(samples.values())):
-        raise CfgError(f"group-samples: no dataset has metadata.sample {', '.join(map(repr, unknown))}")
     datasets_of: dict[str, list[str]] = {}
     for name, sample in samples.items():
         datasets_of.setdefault(group_of.get(sample, name), []).append(name)
@@ -84,6 +78,9 @@ class ResultWriter:
         """Why a result that has all its chunks is partial, or not saved, all the same."""
 
     def planned(self, plans: Sequence[DatasetPlan]) -> None:
+        """Nothing to write yet."""
+
+    def resumed(self, dataset: str, chunks: int, events: int) -> None:
         """Nothing to write yet."""
 
     def chunk_done(self, dataset: str, events: int, seconds: float) -> None:
@@ -185,13 +182,18 @@ def _has_postprocess(processor: Any) -> bool:
 class Listeners:
     """Passes on to several listeners what one is told."""
 
-    def __init__(self, *listeners: Any) -> None:
+    def __init__(self, *listeners: Listener | None) -> None:
         self._listeners = [listener for listener in listeners if listener is not None]
 
     def planned(self, plans: Sequence[DatasetPlan]) -> None:
         """Pass on."""
         for listener in self._listeners:
             listener.planned(plans)
+
+    def resumed(self, dataset: str, chunks: int, events: int) -> None:
+        """Pass on."""
+        for listener in self._listeners:
+            listener.resumed(dataset, chunks, events)
 
     def chunk_done(self, dataset: str, events: int, seconds: float) -> None:
         """Pass on."""

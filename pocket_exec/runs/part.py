@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import ConfigDict, model_validator
 
+from pocket_exec.options.documented import Documented
 from pocket_exec.runs.masking import masked_text
 
 
-class Part(BaseModel):
+class Part(Documented):
     """A part of the record; texts that UTF-8 cannot hold are written with backslashes, secrets in them are hidden.
 
     Keys that this version does not know are ignored, so that a later version may add fields.
     """
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -34,9 +34,16 @@ class StatusWord(StrEnum):
     FAILED = "failed"
     PARTIAL = "partial"
     INTERRUPTED = "interrupted"
+    RUNNING = "running"
 
 
-_WORDS = dict(enumerate(StatusWord)) | dict.fromkeys((129, 130, 143), StatusWord.INTERRUPTED)
+UNENDED = 137
+"""Code of a run that has not ended yet: a shell's for `kill -9`, which is what lets a record stay so."""
+_WORDS = {
+    **dict(enumerate(list(StatusWord)[:7])),
+    **dict.fromkeys((129, 130, 143), StatusWord.INTERRUPTED),
+    UNENDED: StatusWord.RUNNING,
+}
 
 
 class Status(Part):
@@ -45,7 +52,8 @@ class Status(Part):
     code: int
     """Exit status of the command line."""
     word: StatusWord
-    """`done`, `bug`, `usage`, `options`, `farm`, `failed`, `partial` or `interrupted`."""
+    """`done`, `bug`, `usage`, `options`, `farm`, `failed`, `partial`, `interrupted`; `running` if it goes on or was
+    killed."""
 
     @classmethod
     def of(cls, code: int) -> Status:
@@ -194,6 +202,10 @@ class RunRecord(Part):
     """The workers' image, as resolved."""
     image_digest: str | None = None
     """Its digest."""
+    image_date: Instant | None = None
+    """When it was made, as far as that can be seen."""
+    jobs_tag: str | None = None
+    """Word in the name of each of the run's jobs, by which the batch system's own records find them."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions of Python and of the libraries that took part."""
     cpu_features: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,23 +19,30 @@ class Git:
     def __init__(self, status: str = "", head: str | None = HEAD) -> None:
         self.status, self.head = status, head
 
-    def __call__(self, args: Sequence[str], *, timeout_s: float, cwd: Path | None = None) -> Completed:
+    def __call__(
+        self,
+        args: Sequence[str],
+        *,
+        timeout_s: float,
+        cwd: Path | None = None,
+        env: Mapping[str, str | None] | None = None,
+    ) -> Completed:
         assert args[:2] == ["git", "--no-optional-locks"]
         assert (cwd, timeout_s > 0) == (Path("/a b"), True)
         if self.head is None:
             return Completed(tuple(args), 128, "", "fatal: not a git repository")
-        return Completed(tuple(args), 0, f"{self.head}\n" if "rev-parse" in args else self.status, "")
+        return Completed(tuple(args), 0, f"# branch.oid {self.head}\n# branch.head main\n{self.status}", "")
 
 
 @pytest.mark.parametrize(
     ("status", "dirty"),
     [
         ("", False),
-        (" M my_cuts.py\n", True),
-        ("R  a.py -> b.py\n", True),
-        ("?? out/output_DY.coffea\n", False),
-        ("?? my_cuts.py\n", True),
-        ('?? "my \\"cuts\\".py"\n', True),
+        ("1 .M N... 100644 100644 100644 0123456 0123456 my_cuts.py\n", True),
+        ("2 R. N... 100644 100644 100644 0123456 0123456 R100 b.py\ta.py\n", True),
+        ("? out/output_DY.coffea\n", False),
+        ("? my_cuts.py\n", True),
+        ('? "my \\"cuts\\".py"\n', True),
     ],
 )
 def test_an_analysis_is_dirty_by_tracked_changes_and_untracked_python(status: str, dirty: bool) -> None:
@@ -44,6 +51,10 @@ def test_an_analysis_is_dirty_by_tracked_changes_and_untracked_python(status: st
 
 def test_without_a_repository_there_is_no_state() -> None:
     assert git_state(Path("/a b"), Git(head=None)) is None
+
+
+def test_without_a_commit_there_is_no_state() -> None:
+    assert git_state(Path("/a b"), Git("? my_cuts.py\n", head="(initial)")) is None
 
 
 @pytest.mark.parametrize("error", [CommandMissingError("git"), CommandTimeoutError("git"), CommandError("git")])

@@ -68,3 +68,48 @@ def test_flags_under_a_credentials_name_stay() -> None:
 
 def test_a_flag_without_a_value_hides_no_other_flag() -> None:
     assert masked_command(["r", "--token", "-s", "4"]) == ["r", "--token", "-s", "4"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-O", "token=hunter2"],
+        ["-Otoken=hunter2"],
+        ["-O=token=hunter2"],
+        ["--option", "token=hunter2"],
+        ["-O", "custom.key=hunter2"],
+        ["-O", "storage.access_key=hunter2"],
+        ["-O", "pwd=hunter2"],
+        ["-O", "credential=hunter2"],
+        ["-O", "token=a hunter2"],
+        ["-O", "password=it's,hunter2;x"],
+        ["-O", "custom={password: hunter2, 'api-key': 'hunter2'}"],
+        ["-O", 'custom={"token": "hunter2"}'],
+        ["--custom.password", "hunter2"],
+        ["--custom.password=hunter2"],
+        ["--custom.token", "-hunter2"],
+        ["--custom", "{token: hunter2}"],
+        ["--custom={storage: {key : hunter2}}"],
+    ],
+)
+def test_a_secret_among_the_options_of_a_command_is_hidden(words: list[str]) -> None:
+    masked = masked_command(["runner.py", *words, "-s", "4"])
+    assert "hunter2" not in " ".join(masked)
+    assert masked[-2:] == ["-s", "4"]
+    assert len(masked) == len(words) + 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-o", "/data/key=1/out"],
+        ["--cfg", "token.py"],
+        ["--show-options=yaml"],
+        ["-O", "uproot-options={timeout: 5}"],
+        ["-O", "env.OMP_NUM_THREADS=1"],
+        ["--custom", "{keyboard: 1}"],
+        ["--use-token", "-ro", "a.yaml"],
+    ],
+)
+def test_other_words_of_a_command_stay(words: list[str]) -> None:
+    assert masked_command(words) == words

@@ -1,0 +1,97 @@
+"""The key of a block of a sum: everything that decides its content, and nothing of where it stands in the fileset."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pocket_exec.engine.batch import Part
+from pocket_exec.engine.fold import Block
+from pocket_exec.engine.plan import DatasetNode, Plan
+
+
+@dataclass(frozen=True)
+class Place:
+    """A block of a plan: chunks of a file, or whole files where ``file`` is None."""
+
+    dataset: int
+    file: int | None
+    level: int
+    index: int
+
+    @classmethod
+    def of(cls, dataset: int, part: Part) -> Place:
+        """Return where a part belongs."""
+        return cls(dataset, part.file, part.block.level, part.block.index)
+
+    def part(self, value: object, leaves: int, *, counted: bool) -> Part:
+        """Return the part that ``value`` is the sum of."""
+        return Part(self.file, Block(self.level, self.index, value, leaves), counted)
+
+
+@dataclass
+class BlockKeys:
+    """The keys of a plan's blocks; ``contexts`` has for each dataset the digest of all that its chunks share."""
+
+    plan: Plan
+    contexts: Mapping[str, str]
+    _files: dict[tuple[int, int], str] = field(default_factory=dict)
+    _blocks: dict[Place, str] = field(default_factory=dict)
+
+    def key(self, place: Place) -> str:
+        """Return the key of a block, as hexadecimal digits."""
+        if place not in self._blocks:
+            self._blocks[place] = self._key(place)
+        return self._blocks[place]
+
+    def halves(self, place: Place) -> Iterator[Place]:
+        """Yield the blocks that a block is the sum of; a single chunk has none."""
+        width = self._leaves(place)
+        if place.level > 0:
+            for child in (2 * place.index, 2 * place.index + 1):
+                if child << (place.level - 1) < width:
+                    yield Place(place.dataset, place.file, place.level - 1, child)
+        elif place.file is None:
+            chunks = len(self._node(place.dataset).files[place.index].chunks)
+            yield from self._top(place.dataset, place.index, chunks)
+
+    def tops(self) -> Iterator[Place]:
+        """Yield the block of each whole dataset."""
+        for number, node in enumerate(self.plan.datasets):
+            yield from self._top(number, None, len(node.files))
+
+    def _top(self, dataset: int, file: int | None, leaves: int) -> Iterator[Place]:
+        if leaves:
+            yield Place(dataset, file, (leaves - 1).bit_length(), 0)
+
+    def _key(self, place: Place) -> str:
+        if place.file is not None:
+            return _digest("chunks", self._file(place.dataset, place.file), str(place.level), str(place.index))
+        if place.level == 0:
+            return _digest("file", self._file(place.dataset, place.index))
+        children = [self.key(child) for child in self.halves(place)]
+        # What has no neighbour moves up as it is.
+        return children[0] if len(children) == 1 else _digest("files", *children)
+
+    def _file(self, dataset: int, file: int) -> str:
+        key = dataset, file
+        if key not in self._files:
+            node = self._node(dataset)
+            items = [self.plan.items[task] for task in node.files[file].chunks]
+            # Without a uuid (parquet) the name stands for the content.
+            identity = bytes(items[0].fileuuid).hex() or items[0].filename
+            ranges = [f"{item.entrystart}-{item.entrystop}" for item in items]
+            self._files[key] = _digest(self.contexts[node.name], identity, items[0].treename, *ranges)
+        return self._files[key]
+
+    def _leaves(self, place: Place) -> int:
+        files = self._node(place.dataset).files
+        return len(files) if place.file is None else len(files[place.file].chunks)
+
+    def _node(self, dataset: int) -> DatasetNode:
+        return self.plan.datasets[dataset]
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,0 +1,278 @@
+"""The ledger of an output directory: finished blocks of the sums, so that no run computes what another one has."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from pocket_exec.engine.batch import Part
+from pocket_exec.engine.ledger import Sums
+from pocket_exec.engine.plan import Plan, events_in
+from pocket_exec.errors import OutputDirectoryError
+from pocket_exec.runs.block_keys import BlockKeys, Place
+from pocket_exec.runs.segment import (
+    SUFFIX,
+    Entry,
+    Segment,
+    SegmentError,
+    packed_entry,
+    read_segment,
+    write_segment,
+)
+
+log = logging.getLogger(__name__)
+
+FIRST_FLUSH_S = 2.0
+"""A run that is shorter writes nothing before its end."""
+SHARE = 0.03
+"""The most of a run's time that is spent on writing blocks."""
+ROOM = 64 * 10**6
+"""Bytes of blocks of single files; with more, neighbouring files are kept as one block."""
+SEGMENTS = 64
+"""Files of the ledger; with more, they are written anew as one."""
+
+
+class FileLedger:
+    """Blocks in plain files; one writer at a time, who holds the output directory's lock.
+
+    What cannot be trusted (torn, of another user or version) is named and computed again. A ledger that cannot be
+    written is said to be so once, and the run goes on without.
+    """
+
+    def __init__(self, directory: Path, contexts: Mapping[str, str]) -> None:
+        self._directory = directory
+        self._contexts = contexts
+        self._segments: list[Segment] = []
+        self._where: dict[str, tuple[Segment, Entry]] = {}
+        self._live: dict[tuple[int, int | None], dict[Place, str]] = {}
+        self._superseded: set[str] = set()
+        self._dirty: set[int] = set()
+        self._last, self._cost_s = time.monotonic(), 0.0
+        self._broken = self._warned = self._cleared = False
+
+    def clear(self) -> None:
+        """Remove what is there; what cannot be removed is not looked at."""
+        self._cleared = True
+        for path in self._directory.glob(f"*{SUFFIX}"):
+            with suppress(OSError):
+                path.unlink()
+
+    def known(self, plan: Plan) -> Iterator[tuple[int, Part]]:
+        """Yield the blocks of ``plan`` that are there, the largest first, none twice, each with its dataset."""
+        self._plan, self._keys = plan, BlockKeys(plan, self._contexts)
+        self._read()
+        chunks = 0
+        for top in self._keys.tops() if self._where else ():
+            for dataset, part in self._found(top):
+                chunks += len(self._tasks(Place.of(dataset, part)))
+                yield dataset, part
+        if chunks:
+            log.info("resuming: %d of %d chunks are in the ledger of an earlier run", chunks, len(plan.items))
+        elif self._where:
+            log.info("the ledger of an earlier run holds nothing of this one: its processor, options or files differ")
+
+    def note(self, sums: Sums, dataset: int) -> None:
+        """Write what has been finished, if it is worth the time."""
+        self._dirty.add(dataset)
+        if time.monotonic() - self._last >= max(FIRST_FLUSH_S, self._cost_s / SHARE):
+            self.flush(sums)
+
+    def flush(self, sums: Sums) -> None:
+        """Write what is not yet written, and drop what is no longer needed."""
+        begin = time.monotonic()
+        dirty, self._dirty = sorted(self._dirty), set()
+        if dirty and not self._broken:
+            try:
+                for dataset in dirty:
+                    self._write(dataset, [*sums.finished_files(dataset), *sums.open_blocks(dataset)])
+                if self._bytes(self._live_keys()) > ROOM:
+                    for dataset in dirty:
+                        self._write(dataset, list(sums.merged(dataset)))
+                self._compact()
+            except (OutputDirectoryError, OSError) as error:
+                # There may be room again the next time.
+                self._warn(str(error))
+        self._last = time.monotonic()
+        self._cost_s = self._last - begin
+
+    def _warn(self, reason: str) -> None:
+        if not self._warned:
+            log.warning("the ledger cannot be written (%s); an interrupted run would begin anew", reason)
+        self._warned = True
+
+    def _read(self) -> None:
+        if self._cleared or not self._directory.is_dir():
+            return
+        status = self._directory.lstat()
+        if status.st_uid != os.geteuid() or status.st_mode & stat.S_IWOTH or self._directory.is_symlink():
+            # What is in it is code that is run when it is read.
+            log.warning("the ledger %s is not used: others than you may write to it", self._directory)
+            return
+        for path in sorted(self._directory.glob(f"*{SUFFIX}")):
+            try:
+                segment = read_segment(path)
+            except SegmentError as error:
+                log.warning("%s is not used: %s; what it held is computed again", path, error)
+                continue
+            self._hold(segment)
+
+    def _hold(self, segment: Segment) -> None:
+        self._segments.append(segment)
+        self._where.update({entry.key: (segment, entry) for entry in segment.entries})
+
+    def _found(self, place: Place) -> Iterator[tuple[int, Part]]:
+        key = self._keys.key(place)
+        part = self._loaded(place, key) if key in self._where else None
+        if part is not None:
+            self._live.setdefault((place.dataset, place.file), {})[place] = key
+            yield place.dataset, part
+        else:
+            for half in self._keys.halves(place):
+                yield from self._found(half)
+
+    def _loaded(self, place: Place, key: str) -> Part | None:
+        import cloudpickle
+        import lz4.frame
+
+        segment, entry = self._where[key]
+        try:
+            value = cloudpickle.loads(lz4.frame.decompress(segment.packed(key)))
+        except Exception as error:  # noqa: BLE001 - unpickling imports the user's modules
+            log.warning("%s of %s is not used: %s; it is computed again", entry.what, segment.path, error)
+            del self._where[key]
+            return None
+        return place.part(value, entry.leaves, counted=entry.counted)
+
+    def _write(self, dataset: int, parts: Sequence[Part]) -> None:
+        blocks = []
+        for part in parts:
+            place = Place.of(dataset, part)
+            if place not in self._live.get((dataset, place.file), {}) and not self._covered(place):
+                try:
+                    blocks.append((place, self._packed(place, part)))
+                except Exception as error:  # noqa: BLE001 - each type refuses to be pickled in its own way
+                    self._broken = True
+                    self._warn(f"{type(error).__name__}: {error}")
+                    return
+        if not blocks:
+            return
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        self._hold(write_segment(self._new_path(), [block for _, block in blocks]))
+        for place, (entry, _) in blocks:
+            self._supersede(place)
+            self._live.setdefault((dataset, place.file), {})[place] = entry.key
+
+    def _packed(self, place: Place, part: Part) -> tuple[Entry, bytes]:
+        import cloudpickle
+        import lz4.frame
+
+        data = lz4.frame.compress(cloudpickle.dumps(part.block.value, protocol=5))
+        tasks = self._tasks(place)
+        events = sum(events_in(self._plan.items[task]) for task in tasks)
+        return packed_entry(
+            self._keys.key(place),
+            data,
+            leaves=part.block.leaves,
+            counted=part.counted,
+            what=self._words(place),
+            chunks=len(tasks),
+            events=events,
+        ), data
+
+    def _tasks(self, place: Place) -> list[int]:
+        files = self._plan.datasets[place.dataset].files
+        span = slice(place.index << place.level, (place.index + 1) << place.level)
+        if place.file is not None:
+            return files[place.file].chunks[span]
+        return [task for file in files[span] for task in file.chunks]
+
+    def _words(self, place: Place) -> str:
+        items = [self._plan.items[task] for task in self._tasks(place)]
+        dataset = self._plan.datasets[place.dataset].name
+        if place.file is not None:
+            return f"{dataset}, {items[0].filename}, entries {items[0].entrystart}-{items[-1].entrystop}"
+        names = list(dict.fromkeys(item.filename for item in items))
+        return f"{dataset}, {names[0]}" + (f" and {len(names) - 1} more files" if len(names) > 1 else "")
+
+    def _covered(self, place: Place) -> bool:
+        """Whether a larger block that is there holds it."""
+        groups = [(place, self._live.get((place.dataset, place.file), {}))]
+        if place.file is not None:
+            groups.append((Place(place.dataset, None, 0, place.file), self._live.get((place.dataset, None), {})))
+        return any(
+            Place(at.dataset, at.file, level, at.index >> (level - at.level)) in live
+            for at, live in groups
+            for level in range(at.level, 64)
+        )
+
+    def _supersede(self, place: Place) -> None:
+        """Forget the blocks that ``place`` is the sum of."""
+        same = self._live.get((place.dataset, place.file), {})
+        for other in [other for other in same if _within(other, place)]:
+            self._superseded.add(same.pop(other))
+        if place.file is None:
+            for file in range(place.index << place.level, (place.index + 1) << place.level):
+                self._superseded.update(self._live.pop((place.dataset, file), {}).values())
+
+    def _live_keys(self) -> set[str]:
+        return {key for live in self._live.values() for key in live.values()}
+
+    def _bytes(self, keys: Iterable[str]) -> int:
+        return sum(self._where[key][1].size for key in keys if key in self._where)
+
+    def _unreached(self) -> list[str]:
+        """Return the blocks that are of no use to this run, the oldest first: of other code, files or options."""
+        live = self._live_keys()
+        return [e.key for s in self._segments for e in s.entries if e.key not in live and e.key not in self._superseded]
+
+    def _compact(self) -> None:
+        """Remove files in which nothing is needed any more; write all anew where much of them is not."""
+        unreached = self._unreached()
+        while unreached and self._bytes(unreached) > ROOM:
+            self._superseded.update(unreached[: len(unreached) // 2 + 1])
+            unreached = unreached[len(unreached) // 2 + 1 :]
+        for segment in [one for one in self._segments if all(e.key in self._superseded for e in one.entries)]:
+            self._drop(segment)
+        dead = sum(e.size for segment in self._segments for e in segment.entries if e.key in self._superseded)
+        needed = self._bytes(key for key in self._where if key not in self._superseded)
+        if len(self._segments) <= SEGMENTS and dead <= needed + 10**6:
+            return
+        kept = list(self._kept())
+        old = list(self._segments)
+        whole = write_segment(self._new_path(), kept)
+        for segment in old:
+            self._drop(segment)
+        self._hold(whole)
+
+    def _kept(self) -> Iterator[tuple[Entry, bytes]]:
+        for key, (segment, entry) in self._where.items():
+            if key not in self._superseded:
+                try:
+                    data = segment.packed(key)
+                except SegmentError as error:
+                    # What this run had no use for may be damaged without being noticed before.
+                    log.warning("a block of %s is left out: %s", segment.path, error)
+                else:
+                    yield entry, data
+
+    def _drop(self, segment: Segment) -> None:
+        self._segments.remove(segment)
+        for entry in segment.entries:
+            if self._where.get(entry.key, (None,))[0] is segment:
+                del self._where[entry.key]
+            self._superseded.discard(entry.key)
+        with suppress(OSError):
+            segment.path.unlink()
+
+    def _new_path(self) -> Path:
+        return self._directory / f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}{SUFFIX}"
+
+
+def _within(inner: Place, outer: Place) -> bool:
+    return inner.level < outer.level and inner.index >> (outer.level - inner.level) == outer.index

@@ -1,0 +1,129 @@
+"""One file of the ledger: some blocks, each with its key and checksum, behind a header with a checksum of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from pocket_exec.runs.atomic import atomic_write
+
+SUFFIX = ".blocks"
+FORMAT = b"pocket-exec ledger 1\n"
+"""First line of every file; another format is another line."""
+
+
+class SegmentError(Exception):
+    """A file that is torn, foreign, or of another version."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A block in a file."""
+
+    key: str
+    leaves: int
+    counted: bool
+    what: str
+    """Dataset, file and range in words, for who looks into the ledger."""
+    chunks: int
+    events: int
+    size: int
+    """Bytes of the packed sum."""
+    sha256: str
+    """Of the packed sum."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A file of the ledger whose header is sound."""
+
+    path: Path
+    entries: tuple[Entry, ...]
+    start: int
+    """Where the first packed sum begins, in bytes."""
+
+    def packed(self, key: str) -> bytes:
+        """Read one packed sum.
+
+        Raises:
+            SegmentError: it is not what was written.
+        """
+        offset = self.start
+        for entry in self.entries:
+            if entry.key == key:
+                with _open(self.path) as stream:
+                    stream.seek(offset)
+                    data = stream.read(entry.size)
+                if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
+                    raise SegmentError(f"{entry.what}: its checksum is wrong")
+                return data
+            offset += entry.size
+        raise KeyError(key)
+
+
+def packed_entry(key: str, data: bytes, *, leaves: int, counted: bool, what: str, chunks: int, events: int) -> Entry:
+    """Return the entry of a packed sum."""
+    return Entry(key, leaves, counted, what, chunks, events, len(data), hashlib.sha256(data).hexdigest())
+
+
+def write_segment(path: Path, blocks: Sequence[tuple[Entry, bytes]]) -> Segment:
+    """Write a file whole or not at all.
+
+    Raises:
+        OutputDirectoryError: the storage fails.
+    """
+    header = json.dumps([asdict(entry) for entry, _ in blocks]).encode()
+    first = FORMAT + f"{len(header)} {hashlib.sha256(header).hexdigest()}\n".encode() + header
+
+    def write(stream: BinaryIO) -> None:
+        stream.write(first)
+        stream.writelines(data for _, data in blocks)
+
+    atomic_write(path, write)
+    return Segment(path, tuple(entry for entry, _ in blocks), len(first))
+
+
+def read_segment(path: Path) -> Segment:
+    """Read the header of a file.
+
+    Raises:
+        SegmentError: it cannot be trusted, and why.
+    """
+    try:
+        with _open(path) as stream:
+            status = os.fstat(stream.fileno())
+            # A packed sum is code that is run when it is read.
+            if status.st_uid != os.geteuid():
+                raise SegmentError("it belongs to another user")
+            if status.st_mode & stat.S_IWOTH:
+                raise SegmentError("everybody may write to it")
+            if stream.readline(len(FORMAT)) != FORMAT:
+                raise SegmentError("it is of another version, or no part of a ledger")
+            length, _, digest = stream.readline(100).decode("ascii", "replace").strip().partition(" ")
+            header = stream.read(int(length))
+            if hashlib.sha256(header).hexdigest() != digest:
+                raise SegmentError("its header is damaged")
+            entries = tuple(_entry(row) for row in json.loads(header))
+            start = stream.tell()
+            whole = start + sum(entry.size for entry in entries)
+            if os.fstat(stream.fileno()).st_size != whole:
+                raise SegmentError("it is cut short")
+    except OSError as error:
+        raise SegmentError(error.strerror or str(error)) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise SegmentError("its header is damaged") from error
+    return Segment(path, entries, start)
+
+
+def _entry(row: Mapping[str, object]) -> Entry:
+    return Entry(**row)  # type: ignore[arg-type]  # the checksum says that it is what was written
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")

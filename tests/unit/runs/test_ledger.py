@@ -1,0 +1,283 @@
+"""A ledger saves what was computed, and never lets a run trust what it should not."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from coffea.processor.executor import WorkItem
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pocket_exec.engine.executor import PocketExecutor
+from pocket_exec.errors import Interrupted
+from pocket_exec.runs import ledger as module
+from pocket_exec.runs.ledger import FileLedger
+from pocket_exec.runs.segment import read_segment
+
+CHUNKS = 6
+
+
+def items(files: list[int], dataset: str = "DY", chunks: int = CHUNKS) -> list[WorkItem]:
+    """Return the chunks of files, whose numbers are their uuids."""
+    return [
+        WorkItem(dataset, f"{dataset}{f}.root", "Events", 100 * c, 100 * (c + 1), bytes([f]) * 16)
+        for f in files
+        for c in range(chunks)
+    ]
+
+
+class Counting:
+    """A function of a chunk that counts its calls, and is interrupted at one of them."""
+
+    def __init__(self, interrupted_at: int | None = None) -> None:
+        self.calls: list[WorkItem] = []
+        self._interrupted_at = interrupted_at
+
+    def __call__(self, item: WorkItem) -> dict[str, Any]:
+        if len(self.calls) == self._interrupted_at:
+            raise Interrupted
+        self.calls.append(item)
+        number = random.Random(f"{item.filename}{item.entrystart}").random() * 10.0 ** (item.entrystart // 100 % 7 - 3)
+        return {"out": {"x": number, "seen": [item.entrystart], item.filename: 1}, "processed": {item}}
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write after each chunk: what a long run writes at its leisure."""
+    monkeypatch.setattr(module, "FIRST_FLUSH_S", 0.0)
+    monkeypatch.setattr(module, "SHARE", 1e9)
+
+
+def run(
+    directory: Path, work: list[WorkItem], function: Callable[[WorkItem], Any], code: str = "1"
+) -> tuple[Any, BaseException | int]:
+    keys = {"DY": f"DY {code}", "TT": f"TT {code}"}
+    total, error = PocketExecutor(ledger=FileLedger(directory, keys))(work, function, None)
+    return total, error
+
+
+def expected(work: list[WorkItem]) -> Any:
+    return PocketExecutor()(work, Counting(), None)[0]
+
+
+@given(stop=st.integers(1, 29), files=st.lists(st.integers(0, 9), min_size=5, max_size=5, unique=True))
+@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_an_interrupted_run_is_completed_with_the_same_bits_and_nothing_twice(
+    tmp_path: Path, stop: int, files: list[int]
+) -> None:
+    directory, work = tmp_path / "ledger", items(files)
+    shutil.rmtree(directory, ignore_errors=True)
+    first, second = Counting(stop), Counting()
+    _, error = run(directory, work, first)
+    assert isinstance(error, Interrupted)
+    total, error = run(directory, work, second)
+    assert error == 0
+    assert total == expected(work)
+    assert list(total["out"]) == list(expected(work)["out"])
+    assert first.calls + second.calls == work
+
+
+def test_a_finished_run_is_read_back_whole(tmp_path: Path) -> None:
+    work, again = items([1, 2, 3]) + items([4], "TT"), Counting()
+    run(tmp_path, work, Counting())
+    total, _ = run(tmp_path, work, again)
+    assert total == expected(work)
+    assert again.calls == []
+
+
+@pytest.mark.parametrize(
+    ("now", "computed"),
+    [
+        ([1, 2, 3, 4, 5], [5]),
+        ([1, 2, 9, 4], [9]),
+        ([2, 3, 4], []),
+        ([1, 2, 4], []),
+        ([0, 1, 2, 3, 4], [0]),
+    ],
+    ids=["added", "mended", "first removed", "one removed", "put in front"],
+)
+def test_a_changed_fileset_costs_its_own_files_only(tmp_path: Path, now: list[int], computed: list[int]) -> None:
+    run(tmp_path, items([1, 2, 3, 4]), Counting())
+    again = Counting()
+    total, _ = run(tmp_path, items(now), again)
+    assert total == expected(items(now))
+    assert again.calls == items(computed)
+
+
+def test_other_code_computes_everything_anew(tmp_path: Path) -> None:
+    again = Counting()
+    run(tmp_path, items([1]), Counting(), code="1")
+    run(tmp_path, items([1]), again, code="2")
+    assert again.calls == items([1])
+
+
+def test_other_chunks_compute_their_file_anew(tmp_path: Path) -> None:
+    again = Counting()
+    run(tmp_path, items([1]), Counting())
+    run(tmp_path, items([1], chunks=5), again)
+    assert again.calls == items([1], chunks=5)
+
+
+def test_a_chunk_that_failed_is_not_taken_for_one_that_was_added(tmp_path: Path) -> None:
+    count = Counting()
+
+    def function(item: WorkItem) -> Any:
+        if item.entrystart == 300:
+            raise ValueError("no muons")
+        return count(item)
+
+    work, again = items([1, 2]), Counting()
+    run(tmp_path, work, function)
+    total, error = run(tmp_path, work, again)
+    assert error == 0
+    assert total == expected(work)
+    assert [item.entrystart for item in again.calls] == [300, 300]
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_ledger_is_never_trusted(tmp_path: Path, data: st.DataObject) -> None:
+    directory, work = tmp_path / "ledger", items([1, 2])
+    shutil.rmtree(directory, ignore_errors=True)
+    run(directory, work, Counting(9))
+    paths = sorted(directory.iterdir())
+    path = paths[data.draw(st.integers(0, 10**6)) % len(paths)]
+    content = bytearray(path.read_bytes())
+    at = data.draw(st.integers(0, 10**6)) % len(content)
+    if data.draw(st.booleans()):
+        path.write_bytes(content[:at])
+    else:
+        content[at] ^= 1 << data.draw(st.integers(0, 7))
+        path.write_bytes(content)
+    total, error = run(directory, work, Counting())
+    assert error == 0
+    assert total == expected(work)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run(tmp_path, items([1]), Counting(3))
+    path = next(tmp_path.iterdir())
+    path.write_bytes(path.read_bytes()[:-1])
+    run(tmp_path, items([1]), Counting())
+    assert f"{path} is not used: it is cut short" in caplog.text
+
+
+def test_a_ledger_of_another_version_is_named_and_left(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    foreign = tmp_path / "x.blocks"
+    foreign.write_bytes(b"pocket-exec ledger 9\nwhatever")
+    run(tmp_path, items([1]), Counting())
+    assert "another version" in caplog.text
+    assert foreign.exists()
+
+
+def test_blocks_that_were_added_up_are_dropped(tmp_path: Path) -> None:
+    run(tmp_path, items(list(range(8))), Counting())
+    entries = [entry for path in tmp_path.iterdir() for entry in read_segment(path).entries]
+    needed = [entry for entry in entries if entry.chunks == CHUNKS]
+    assert len(needed) == 8
+    assert sum(e.size for e in entries) <= 2 * sum(e.size for e in needed) + 10**6
+    assert len(list(tmp_path.iterdir())) <= module.SEGMENTS
+
+
+def test_many_large_files_are_kept_as_fewer_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROOM", 100)
+    work, again = items(list(range(16))), Counting()
+    run(tmp_path, work, Counting())
+    total, _ = run(tmp_path, work, again)
+    assert total == expected(work)
+    assert again.calls == []
+    live = {entry.chunks for path in tmp_path.iterdir() for entry in read_segment(path).entries}
+    assert 16 * CHUNKS in live
+
+
+def test_results_that_cannot_be_kept_are_no_reason_to_stop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    import threading
+
+    class Lock:
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+
+        def __add__(self, other: Any) -> Lock:
+            return self
+
+        __iadd__ = __add__
+
+    total, error = run(tmp_path, items([1]), lambda item: {"out": Lock(), "processed": {item}})
+    assert error == 0
+    assert len(total["processed"]) == CHUNKS
+    assert caplog.text.count("the ledger cannot be written") == 1
+
+
+def test_what_cannot_be_written_is_no_reason_to_stop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    directory = tmp_path / "ledger"
+    directory.write_text("a file")
+    total, error = run(directory, items([1]), Counting())
+    assert error == 0
+    assert len(total["processed"]) == CHUNKS
+    assert "the ledger cannot be written" in caplog.text
+
+
+def test_a_file_that_everybody_may_write_to_is_not_unpickled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run(tmp_path, items([1]), Counting(3))
+    for path in tmp_path.iterdir():
+        path.chmod(0o666)
+    again = Counting()
+    run(tmp_path, items([1]), again)
+    assert again.calls == items([1])
+    assert "everybody may write to it" in caplog.text
+
+
+def test_a_damaged_block_of_other_code_does_not_end_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(tmp_path, items([1]), Counting(), code="1")
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    monkeypatch.setattr(module, "SEGMENTS", 1)
+    again = Counting()
+    run(tmp_path, items([1, 2]), Counting(), code="2")
+    run(tmp_path, items([1, 2]), again, code="2")
+    assert again.calls == []
+    assert "is left out" in caplog.text
+    assert "cannot be written" not in caplog.text
+
+
+def test_blocks_of_other_code_are_kept_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for code in range(6):
+        run(tmp_path, items([1, 2]), Counting(), code=str(code))
+    before = {entry.key for path in tmp_path.iterdir() for entry in read_segment(path).entries}
+    monkeypatch.setattr(module, "ROOM", 1)
+    again = Counting()
+    run(tmp_path, items([1, 2, 3]), again, code="5")
+    assert again.calls == items([3])
+    after = {entry.key for path in tmp_path.iterdir() for entry in read_segment(path).entries}
+    assert len(before) > 6
+    assert len(after & before) <= 2 + CHUNKS
+
+
+def test_a_ledger_that_was_cleared_is_not_read_even_where_nothing_can_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError
+
+    run(tmp_path, items([1]), Counting())
+    monkeypatch.setattr(Path, "unlink", refused)
+    ledger, again = FileLedger(tmp_path, {"DY": "DY 1"}), Counting()
+    ledger.clear()
+    PocketExecutor(ledger=ledger)(items([1]), again, None)
+    assert again.calls == items([1])
+
+
+def test_a_directory_that_others_may_write_to_is_not_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run(tmp_path, items([1]), Counting())
+    tmp_path.chmod(0o777)
+    again = Counting()
+    run(tmp_path, items([1]), again)
+    assert again.calls == items([1])
+    assert "others than you may write to it" in caplog.text
