@@ -1,0 +1,1 @@
+"""How a worker starts: image, environment and script, as text."""

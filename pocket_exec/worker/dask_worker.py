@@ -1,0 +1,53 @@
+"""Runs Dask's own worker program in this process, with the arguments that the settings say."""
+
+from __future__ import annotations
+
+from pocket_exec.worker.preflight import WorkerFaultError
+from pocket_exec.worker.settings import WorkerSettings
+from pocket_exec.worker.statuses import WorkerExit
+
+
+def arguments(settings: WorkerSettings, name: str, directory: str) -> list[str]:
+    """Return the arguments of ``dask worker``.
+
+    Its web page stays off, and the port that answers for it all the same on this machine: it knows no encryption.
+    """
+    words = [settings.scheduler, "--name", name, "--nthreads", str(settings.nthreads)]
+    words += ["--memory-limit", str(settings.memory_limit), "--death-timeout", str(settings.death_timeout_s)]
+    words += ["--local-directory", directory, "--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
+    words.append("--nanny" if settings.nanny else "--no-nanny")
+    if settings.tls is not None:
+        words += ["--tls-ca-file", settings.tls.ca, "--tls-cert", settings.tls.cert, "--tls-key", settings.tls.key]
+    given = {
+        "--worker-port": settings.worker_port,
+        "--nanny-port": settings.nanny_port if settings.nanny else None,
+        "--interface": settings.interface,
+        "--lifetime": None if settings.lifetime_s is None else f"{settings.lifetime_s}s",
+    }
+    return words + [word for option, value in given.items() if value is not None for word in (option, value)]
+
+
+def run(settings: WorkerSettings, name: str, directory: str) -> None:
+    """Run the worker to its end.
+
+    Raises:
+        WorkerFaultError: it could not be started, or lost its scheduler.
+    """
+    import dask
+    from distributed.cli import dask_worker
+
+    # Its HTTP server starts all the same; it tells nothing without these.
+    dask.config.set({**settings.dask_config, "distributed.worker.http.routes": []})
+    try:
+        dask_worker.main.main(
+            args=arguments(settings, name, directory), prog_name="pocket-exec-worker", standalone_mode=False
+        )
+    except SystemExit as end:
+        if end.code:
+            raise WorkerFaultError(
+                WorkerExit.NO_WORKER, "Dask's worker found no scheduler in time (death-timeout); see the lines above"
+            ) from end
+    except Exception as error:
+        raise WorkerFaultError(
+            WorkerExit.NO_WORKER, f"Dask's worker could not be started: {type(error).__name__}: {error}"
+        ) from error
