@@ -1,0 +1,1 @@
+"""Batch systems, and the Dask cluster whose workers are their jobs."""

@@ -1,0 +1,66 @@
+"""The file that knows a run's jobs while they are in the queue, for whoever has to cancel them by hand."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import socket
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from pocket_exec.errors import OutputDirectoryError
+from pocket_exec.runs.atomic import atomic_write
+
+log = logging.getLogger(__name__)
+
+JOBS_FILE = "jobs.json"
+"""Its name, in the output directory's ``log/``."""
+
+
+class JobsFile:
+    """``jobs.json``: the run's tag, its jobs' ids, and the commands that cancel them; gone once no job is left.
+
+    A disk that is full or read-only is warned of once, and stops no run.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._warned = False
+
+    def write(self, *, system: str, tag: str, jobs: Mapping[str, str], commands: Sequence[Sequence[str]]) -> None:
+        """Write all that is known now; ``jobs`` are ids by the names of their workers."""
+        if self._path is None:
+            return
+        content = {
+            "batch_system": system,
+            "tag": tag,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+            "cancel": [shlex.join(words) for words in commands],
+            "jobs": dict(jobs),
+        }
+        text = json.dumps(content, indent=1).encode()
+
+        def write(stream: BinaryIO) -> None:
+            stream.write(text)
+
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(self._path, write)
+        except (OSError, OutputDirectoryError) as error:
+            if not self._warned:
+                log.warning("the jobs of this run are not written down: %s", error)
+            self._warned = True
+
+    def remove(self) -> None:
+        """Remove it: no job is left."""
+        if self._path is not None:
+            try:
+                self._path.unlink(missing_ok=True)
+            except OSError as error:
+                log.warning("cannot remove %s: %s", self._path, error)

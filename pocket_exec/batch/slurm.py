@@ -1,0 +1,296 @@
+"""Slurm, by its commands: sbatch, squeue, scontrol, sacct, scancel."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from typing import Self
+
+from pocket_exec.batch.commands import CommandFailedError, Commands, each_in_turn, failure, with_hint, words
+from pocket_exec.batch.ends import Ends
+from pocket_exec.batch.log_files import job_output, tail
+from pocket_exec.batch.queues import walltime_fault
+from pocket_exec.batch.slurm_jobs import (
+    ACCOUNTING_FORMAT,
+    QUEUE_FORMAT,
+    accounting_rows,
+    controller_rows,
+    queue_rows,
+)
+from pocket_exec.batch.slurm_script import batch_script, directives_of, setting_faults
+from pocket_exec.batch.system import BatchSystem, JobState, JobStatus, Submission, SubmitError, at_place, by_place
+from pocket_exec.command import CommandError, CommandMissingError, Completed, Run, run
+from pocket_exec.errors import ExecutorError, FarmError, OptionsError
+from pocket_exec.options.batch import BatchOptions, SlurmOptions
+
+log = logging.getLogger(__name__)
+
+_ANSWER = re.compile(r"(\d+)(?:;(\S+))?")
+_UNKNOWN_JOB = re.compile(r"Invalid job id", re.IGNORECASE)
+_GONE = re.compile(r"Invalid job id|already completing or completed", re.IGNORECASE)
+_MOST_ARRAYS = 10
+_MOST_BYTES_OF_SLURM = 2048
+_REFUSALS = {
+    "Invalid job array specification": "jobs-per-submission is more than the cluster's MaxArraySize",
+    "Memory specification can not be satisfied": "mem-per-worker is more than a machine of the partition has",
+    "CPU count specification invalid": "cores-per-worker is more than a machine of the partition has",
+    "Temporary disk specification": "disk-per-worker is more than a machine of the partition has",
+    "generic resource (gres)": "gpus-per-worker: the partition has none",
+    "invalid partition": "queue names no partition here: `sinfo -s` lists them",
+    "Invalid account": "check accounting-group, and queue",
+    "time limit": "walltime is more than the partition or your limit allows",
+    "SubmitJob": "jobs-per-owner is more than your limit",
+    "Unable to contact slurm controller": "is this a submit host?",
+}
+_CANCELLED = JobStatus(JobState.REMOVED, "cancelled")
+
+# Variables of the user's that would narrow or change what a command does.
+_UNSET = (
+    "SBATCH_WAIT",
+    "SCANCEL_BATCH",
+    "SCANCEL_INTERACTIVE",
+    "SCANCEL_NAME",
+    "SCANCEL_PARTITION",
+    "SCANCEL_STATE",
+    "SCANCEL_USER",
+    "SLURM_CLUSTERS",
+    "SQUEUE_ACCOUNT",
+    "SQUEUE_NAMES",
+    "SQUEUE_PARTITION",
+    "SQUEUE_QOS",
+    "SQUEUE_SORT",
+    "SQUEUE_STATES",
+    "SQUEUE_USERS",
+)
+_VARIABLES = {
+    "array": "SBATCH_ARRAY_INX",
+    "time": "SBATCH_TIMELIMIT",
+    "no-requeue": "SBATCH_REQUEUE",
+    "mem": "SBATCH_MEM_PER_NODE",
+}
+"""Variables that beat a directive, where they are not called ``SBATCH_`` and its name."""
+
+
+class Slurm(BatchSystem):
+    """One cluster, or several of one federation; ids of a named cluster's jobs carry its name."""
+
+    name = "slurm"
+    submit_command = "sbatch"
+
+    def __init__(self, options: SlurmOptions, commands: Commands) -> None:
+        self._options = options
+        self._commands = commands
+        self._ends = Ends()
+        self._cancelled: set[str] = set()
+        self._sizes: dict[tuple[str | None, str], int] = {}
+        self._accounting = True
+
+    @classmethod
+    def from_options(cls, options: BatchOptions, run: Run = run) -> Self:
+        """Return the cluster as the options describe it; raises ``OptionsError``."""
+        if not isinstance(options, SlurmOptions):
+            raise ExecutorError(f"batch-system slurm needs Slurm's options, not {type(options).__name__}")
+        faults = setting_faults(options.slurm_settings)
+        if fault := walltime_fault(options.walltime, options.queue_limits):
+            faults.append(fault)
+        if faults:
+            raise OptionsError(faults)
+        return cls(options, Commands(run, options.submit_env, unset=_UNSET))
+
+    def missing_commands(self) -> Sequence[str]:
+        """Return those of its commands that are not on PATH; sacct is not needed."""
+        return self._commands.missing(["sbatch", "squeue", "scancel"])
+
+    def describe(self, submission: Submission) -> str:
+        """Return the batch script."""
+        return batch_script(submission, self._options)
+
+    def submit_words(self, submission: Submission) -> list[str]:
+        """Return the sbatch."""
+        return ["sbatch", "--parsable", f"{submission.names[0]}.sbatch"]
+
+    def submit(self, submission: Submission) -> tuple[str, ...]:
+        """Submit all jobs as one array."""
+        args = self.submit_words(submission)
+        (submission.directory / args[-1]).write_text(self.describe(submission), encoding="utf-8")
+        unset = [_variable(name) for name in directives_of(submission, self._options)]
+        try:
+            done = self._commands(
+                args, cwd=submission.directory, timeout_s=self._commands.submit_timeout_s, unset=unset
+            )
+        except CommandMissingError:
+            raise
+        except CommandError as error:
+            raise CommandError(self._undone(str(error), submission)[0]) from error
+        ids = _ids(done, len(submission.names))
+        if ids is not None:
+            if done.stderr.strip():
+                log.warning("sbatch said:\n%s", words(done))
+            [(cluster, elements)] = by_place(ids).items()
+            self._sizes[cluster, _array(elements[0])] = len(elements)
+            return ids
+        if done.returncode != 0:
+            raise SubmitError(with_hint(failure(done), _REFUSALS))
+        message, clean = self._undone(_misfit(done), submission)
+        raise (SubmitError if clean else FarmError)(message)
+
+    def _undone(self, message: str, submission: Submission) -> tuple[str, bool]:
+        """Cancel what an unclear submission may have left in the queue; return its message, and whether that worked."""
+        try:
+            answer = self._commands.output(["squeue", "-h", "-o", "%F|%k", f"--name={submission.tag}"])
+            rows = {tuple(line.strip().split("|", 1)) for line in answer.splitlines()}
+            left = sorted(row[0] for row in rows if row[1:] == (submission.names[0],))
+            each_in_turn([["scancel", *left]] if left else [], self._commands, _GONE)
+        except FarmError as error:
+            return f"{message}\nWhether it left jobs in the queue is not known: {error}", False
+        return message, True
+
+    def status(self, ids: Sequence[str]) -> Mapping[str, JobStatus]:
+        """Look at jobs with squeue, and with scontrol and sacct at those that have ended: once each, as a rule."""
+        found: dict[str, JobStatus] = {}
+        for cluster, group in by_place(ids).items():
+            listed = self._queue(cluster, group)
+            # Elements that were cancelled before they began have no line of their own, but one for all of them.
+            of_array = {array: row for array, row in listed.items() if "_" not in array and row.state.over}
+            rows = {job: row for job in group if (row := listed.get(job) or of_array.get(_array(job)))}
+            self._ends.alive(at_place(job, cluster) for job, row in rows.items() if not row.state.over)
+            self._ends.learn({at_place(job, cluster): row for job, row in rows.items() if not _end_unknown(row)})
+            self._learn_ends(cluster, [at_place(job, cluster) for job in group if _end_unknown(rows.get(job))])
+            found.update({at_place(job, cluster): row for job, row in rows.items()})
+        ended = {**dict.fromkeys(self._cancelled, _CANCELLED), **found, **self._ends.known}
+        shown = {job: found[job] if job in found and not found[job].state.over else ended.get(job) for job in ids}
+        return {job: status for job, status in shown.items() if status is not None}
+
+    def _queue(self, cluster: str | None, group: Sequence[str]) -> dict[str, JobStatus]:
+        args = ["squeue", *_on(cluster), "-h", "-r", "-t", "all", "-o", QUEUE_FORMAT, "-j", ",".join(_arrays(group))]
+        done = self._commands(args)
+        if done.returncode == 0:
+            return queue_rows(done.stdout)
+        # A single job that Slurm has forgotten is a fault to squeue; one of several is not.
+        if _UNKNOWN_JOB.search(done.stderr):
+            return {}
+        raise CommandFailedError(failure(done))
+
+    def _learn_ends(self, cluster: str | None, ended: Sequence[str]) -> None:
+        unknown = self._ends.to_look_up(ended)
+        bare = by_place(unknown).get(cluster, [])
+        rows: dict[str, JobStatus] = {}
+        for array in _arrays(bare)[:_MOST_ARRAYS]:
+            rows.update(self._asked(["scontrol", *_on(cluster), "-o", "show", "job", array], controller_rows))
+        rest = [job for job in bare if job not in rows]
+        if rest and self._accounting:
+            args = ["sacct", *_on(cluster), "-n", "-P", "-X", "-o", ACCOUNTING_FORMAT, "-j", ",".join(_arrays(rest))]
+            rows.update(self._asked(args, accounting_rows))
+        self._ends.learn({at_place(job, cluster): rows[job] for job in bare if job in rows})
+
+    def _asked(self, args: Sequence[str], read: Callable[[str], dict[str, JobStatus]]) -> dict[str, JobStatus]:
+        """Run a command that need not know, nor be there."""
+        try:
+            return read(self._commands.output(args))
+        except FarmError as error:
+            log.debug("how jobs have ended is not known: %s", error)
+            if args[0] == "sacct":
+                self._accounting = False
+            return {}
+
+    def cancel_commands(self, ids: Sequence[str]) -> list[list[str]]:
+        """Return one scancel for each cluster."""
+        return [self._commands.elsewhere(command) for command in self._cancels(ids)]
+
+    def cancel_all_commands(self, tag: str) -> list[list[str]]:
+        """Return the scancel of all jobs of the run's name."""
+        return [self._commands.elsewhere(self._by_name(tag))]
+
+    def cancel_all(self, tag: str, timeout_s: float) -> None:
+        """Cancel all jobs of the run's name; scancel does not complain when there are none."""
+        each_in_turn([self._by_name(tag)], partial(self._commands, timeout_s=timeout_s), _GONE)
+
+    def _by_name(self, tag: str) -> list[str]:
+        return ["scancel", *_on(self._cluster()), f"--name={tag}"]
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """Cancel jobs, with one scancel for each cluster."""
+        each_in_turn(self._cancels(ids), self._commands, _GONE)
+        self._cancelled.update(ids)
+
+    def _cancels(self, ids: Sequence[str]) -> list[list[str]]:
+        """Return one scancel for each cluster; Slurm needs far longer for elements that are named one by one."""
+        commands = []
+        for cluster, group in by_place(ids).items():
+            named = [
+                _elements(array, tasks, self._sizes.get((cluster, array))) for array, tasks in _tasks(group).items()
+            ]
+            commands.append(["scancel", *_on(cluster), *named])
+        return commands
+
+    def logs(self, job_id: str, submission: Submission, name: str) -> str:
+        """Return the end of a worker's output, below it what Slurm says of the jobs that were submitted with it."""
+        said = tail(submission.log_directory / f"{submission.names[0]}.slurm", _MOST_BYTES_OF_SLURM)
+        return job_output(submission.log_directory, name) + said
+
+    def _cluster(self) -> str | None:
+        named = self._options.slurm_settings.get("clusters")
+        return named if isinstance(named, str) else None
+
+
+def _on(cluster: str | None) -> list[str]:
+    return ["-M", cluster] if cluster is not None else []
+
+
+def _array(job: str) -> str:
+    return job.partition("_")[0]
+
+
+def _arrays(ids: Iterable[str]) -> list[str]:
+    return sorted({_array(job) for job in ids}, key=int)
+
+
+def _tasks(ids: Iterable[str]) -> dict[str, list[int]]:
+    """Group the elements' numbers by their array; a job that is no array's has none."""
+    arrays: dict[str, list[int]] = {}
+    for job in ids:
+        array, _, task = job.partition("_")
+        arrays.setdefault(array, []).extend([int(task)] if task else [])
+    return arrays
+
+
+def _elements(array: str, tasks: Iterable[int], size: int | None) -> str:
+    """Name elements of an array, as scancel reads them; ``size`` is that of the whole array, None if not known.
+
+    >>> _elements("12", [4, 0, 1, 2], 6), _elements("12", [0, 1], 2), _elements("12", [3], None)
+    ('12_[0-2,4]', '12', '12_3')
+    """
+    numbers = sorted(set(tasks))
+    if len(numbers) in (0, size):
+        return array
+    if len(numbers) == 1:
+        return f"{array}_{numbers[0]}"
+    runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])]
+    return f"{array}_[{','.join(str(run[0]) if len(run) == 1 else f'{run[0]}-{run[-1]}' for run in runs)}]"
+
+
+def _end_unknown(row: JobStatus | None) -> bool:
+    """Whether a job has left the queue, or has failed: squeue does not tell the exit status."""
+    return row is None or (row.state is JobState.FAILED and row.exit_status is None)
+
+
+def _variable(directive: str) -> str:
+    """Return the variable of the environment that sbatch would follow rather than a directive."""
+    return _VARIABLES.get(directive, f"SBATCH_{directive.upper().replace('-', '_')}")
+
+
+def _ids(done: Completed, count: int) -> tuple[str, ...] | None:
+    """Read ``12`` or ``12;cluster`` out of the answer of ``sbatch --parsable``, whatever a site prints around it."""
+    answers = [match for line in done.stdout.splitlines() if (match := _ANSWER.fullmatch(line.strip()))]
+    if done.returncode != 0 or len(answers) != 1:
+        return None
+    array, cluster = answers[0].groups()
+    return tuple(at_place(f"{array}_{index}", cluster) for index in range(count))
+
+
+def _misfit(done: Completed) -> str:
+    said = (done.stdout + done.stderr).strip() or "nothing"
+    return f"sbatch did not say the id of the jobs; it said:\n{said}"

@@ -1,0 +1,224 @@
+"""What a batch system is to this project: jobs that are submitted, looked at, cancelled, and read."""
+
+from __future__ import annotations
+
+import shlex
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pocket_exec.command import Run, run
+from pocket_exec.errors import FarmError
+
+if TYPE_CHECKING:
+    from pocket_exec.options.batch import BatchOptions
+
+
+class JobState(StrEnum):
+    """Where a job stands, in words that all batch systems share."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    HELD = "held"
+    """Held or suspended: it does not run, and will not by itself."""
+    DONE = "done"
+    """Ended with exit status 0."""
+    FAILED = "failed"
+    """Ended with another exit status, by a signal, or by a limit."""
+    REMOVED = "removed"
+    UNKNOWN = "unknown"
+    """The batch system does not list it."""
+
+    @property
+    def over(self) -> bool:
+        """Whether the job has ended for good."""
+        return self in (JobState.DONE, JobState.FAILED, JobState.REMOVED)
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """One job, as one look at the queue shows it."""
+
+    state: JobState
+    reason: str = ""
+    """Why it is held, failed, or does not start, in the batch system's words and with a hint where one is known."""
+    permanent: bool = False
+    """Whether an unchanged job would meet the same fate again. Pending and running jobs may be such, too: one that
+    nothing can ever match, or one that is started again and again because its image is not there."""
+    host: str = ""
+    exit_status: int | None = None
+    starts: int = 0
+    """How often it has been started, where the batch system counts."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one job asks for."""
+
+    cores: int
+    memory: int
+    """Bytes."""
+    disk: int | None = None
+    """Bytes; None for the batch system's own."""
+    gpus: int = 0
+    walltime_s: int | None = None
+    """Seconds; None for the queue's own."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """N jobs that are submitted together: the same script, each with its worker's name as only argument."""
+
+    tag: str
+    """Of the run: ``pocket-exec-`` and hexadecimal digits. Stands in each job's name, so that all can be found."""
+    names: tuple[str, ...]
+    """Names of the workers, plain words, one for each job."""
+    script: Path
+    """Bash script that the jobs run."""
+    directory: Path
+    """Private directory on this machine for submit files, and the jobs' initial directory where it is shared."""
+    log_directory: Path
+    """Where standard output and error of each job go, as ``<worker's name>.out`` and ``.err``."""
+    resources: Resources
+    queue: str | None = None
+    account: str | None = None
+    image: str | None = None
+    """Image that the batch system itself puts the job in; None where the script does it, or there is none."""
+    files: tuple[Path, ...] = ()
+    """Files that travel to the job's working directory, under their base names; empty on a shared file system."""
+    proxy: Path | None = None
+    """Grid proxy that the batch system ships, where it can; None where it is reached otherwise."""
+    working_directory: Path | None = None
+    """Directory in which the jobs start, on a shared file system; None for ``directory``."""
+
+
+class SubmitError(FarmError):
+    """A submission that failed; nothing of it is in the queue."""
+
+
+class BatchSystem(ABC):
+    """A batch system at one site.
+
+    Its methods block, never for longer than its commands' timeouts, and any number of threads may call them at once.
+    Ids are text, unique for the life of this object. All commands go through ``pocket_exec.command``.
+    """
+
+    name: ClassVar[str]
+    """As in ``batch-system:``, ``htcondor`` or ``slurm``."""
+    submit_command: ClassVar[str] = ""
+    """The command by which ``batch-system: auto`` knows that it is here."""
+
+    @classmethod
+    def from_options(cls, options: BatchOptions, run: Run = run) -> Self:  # noqa: ARG003 - the contract's
+        """Return the batch system as the options describe it.
+
+        Raises:
+            OptionsError: with all faults of the options that are its own.
+        """
+        return cls()
+
+    @abstractmethod
+    def missing_commands(self) -> Sequence[str]:
+        """Return those of its commands that are not on PATH."""
+
+    @abstractmethod
+    def describe(self, submission: Submission) -> str:
+        """Return the text that is submitted: a submit description, or a script with directives.
+
+        Raises:
+            OptionsError: it cannot be said to this batch system (a line break in a path, a walltime that no queue
+                allows).
+        """
+
+    def submit_words(self, submission: Submission) -> list[str]:
+        """Return the command line that hands over what ``describe`` returns, for ``--dry-run``."""
+        return [self.submit_command]
+
+    @abstractmethod
+    def submit(self, submission: Submission) -> tuple[str, ...]:
+        """Submit all jobs with one command and return their ids, in the order of ``submission.names``.
+
+        Raises:
+            SubmitError: it failed, with the command's own words; what it submitted all the same is cancelled again.
+            CommandError: the command is missing, or hangs; what can be cancelled is.
+            FarmError: it failed, and what it may have submitted could not be cancelled.
+            OptionsError: as ``describe``.
+        """
+
+    @abstractmethod
+    def status(self, ids: Sequence[str]) -> Mapping[str, JobStatus]:
+        """Look at jobs, with one command as a rule.
+
+        An id that is nowhere is not listed; one that has left the queue is listed by how it ended, where that can be
+        found out.
+
+        Raises:
+            FarmError: the query failed: nothing is known, not even that jobs are gone.
+        """
+
+    @abstractmethod
+    def cancel_commands(self, ids: Sequence[str]) -> list[list[str]]:
+        """Return the command lines that cancel these jobs, as few as the system allows, for another process to run."""
+
+    @abstractmethod
+    def cancel_all_commands(self, tag: str) -> list[list[str]]:
+        """Return the command lines that cancel every job of a run, known by its tag alone."""
+
+    @abstractmethod
+    def cancel(self, ids: Sequence[str]) -> None:
+        """Cancel jobs; those that are gone already are no fault.
+
+        Raises:
+            FarmError: the command failed.
+        """
+
+    def cancel_all(self, tag: str, timeout_s: float) -> None:
+        """Cancel every job of a run, known by its tag alone; that there is none is no fault.
+
+        Raises:
+            FarmError: a command failed, or took longer than ``timeout_s``: jobs may be left.
+        """
+        for words in self.cancel_all_commands(tag):
+            if (done := run(words, timeout_s=timeout_s)).returncode != 0:
+                raise FarmError(f"`{shlex.join(words)}` ended with status {done.returncode}")
+
+    @abstractmethod
+    def logs(self, job_id: str, submission: Submission, name: str) -> str:
+        """Return the end of what a job has printed, both streams; fetched first where it was spooled, "" if nothing."""
+
+    def finish(self, ids: Sequence[str]) -> None:  # noqa: B027 - most systems have nothing to do
+        """Bring home what ended jobs have left at the schedd (spooled logs), and let the schedd forget them."""
+
+
+@dataclass
+class Limits:
+    """What a site allows."""
+
+    jobs_per_submission: int | None = None
+    jobs_per_owner: int | None = None
+    no_submit_from: tuple[Path, ...] = field(default=())
+
+
+def at_place(job_id: str, place: str | None) -> str:
+    """Return the id of a job in one of several queues (a schedd's, a cluster's): ``12.0@schedd``.
+
+    >>> at_place("12.0", "bigbird.cern.ch"), at_place("12.0", None)
+    ('12.0@bigbird.cern.ch', '12.0')
+    """
+    return f"{job_id}@{place}" if place else job_id
+
+
+def by_place(ids: Iterable[str]) -> dict[str | None, list[str]]:
+    """Group ids by the queue that they are in, without the name of it.
+
+    >>> by_place(["12.0", "12.0@bigbird", "12.1"])
+    {None: ['12.0', '12.1'], 'bigbird': ['12.0']}
+    """
+    groups: dict[str | None, list[str]] = {}
+    for job_id in ids:
+        bare, _, place = job_id.partition("@")
+        groups.setdefault(place or None, []).append(bare)
+    return groups

@@ -1,0 +1,268 @@
+"""Decides what becomes of each worker's job, from what queue and scheduler say of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pocket_exec.batch.system import JobState, JobStatus
+from pocket_exec.errors import PocketExecError
+
+STARTS = 3
+"""Starts of a job whose worker never came, after which it is given up: HTCondor starts it again and again, and does not
+hold it, when its image is gone."""
+NEAR_WALLTIME = 0.75
+"""Part of its walltime after which a worker's end is its walltime's doing: workers leave some time before."""
+REFUSALS = 5
+"""Submissions in a row that may fail once one has succeeded."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long the supervisor waits for what, in seconds."""
+
+    listed_s: float = 60.0
+    """For a new job to be listed by the queue."""
+    connected_s: float = 600.0
+    """For the worker of a running job to connect."""
+    gone_s: float = 120.0
+    """For a worker that has left its running job to come back."""
+    settled_s: float = 120.0
+    """For jobs that have just begun to run, before all are given up for those that have failed."""
+    backoff_s: float = 5.0
+    """Before workers are replaced that could not start; twice as long each time."""
+    backoff_most_s: float = 300.0
+    quick_s: float = 5.0
+    """Between two looks at the queue while a change is expected."""
+    changed_s: float = 0.5
+    """For the queue to learn that a worker has gone."""
+
+
+@dataclass(frozen=True)
+class WorkerJob:
+    """One worker: its job, as the queue shows it, and whether it is connected. Times are ``time.monotonic``'s."""
+
+    name: str
+    id: str
+    submitted: float
+    status: JobStatus = field(default_factory=lambda: JobStatus(JobState.UNKNOWN))
+    running: float | None = None
+    """Since when it runs."""
+    connected: bool = False
+    came: float | None = None
+    """When its worker connected first."""
+    left: float | None = None
+    """Since when its worker has been away."""
+    missing: int = 0
+    """Looks in a row at which the queue did not list it."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A worker that has to be replaced, and why."""
+
+    job: WorkerJob
+    why: str
+    permanent: bool = False
+    """Whether another job would fare no better."""
+    expected: bool = False
+    """Whether its walltime was over."""
+    said: tuple[str, ...] = ()
+    """Lines of the job's log that are for the user."""
+    log: str = ""
+    """Path of its log."""
+
+    @property
+    def at_start(self) -> bool:
+        """Whether its worker never came."""
+        return self.job.came is None
+
+
+class Watch:
+    """All workers of a cluster, and the rules by which they are given up, replaced, or despaired of.
+
+    Everything is called from the cluster's event loop, with the time now. Losses that cost workers which had worked are
+    made good by the workers that come in their place; a start that fails costs one of a budget.
+    """
+
+    def __init__(
+        self, patience: Patience = Patience(), *, walltime_s: float | None = None, hopeless: Collection[int] = ()
+    ) -> None:
+        self.patience = patience
+        self.walltime_s = walltime_s
+        self.wanted = 0
+        self.jobs: dict[str, WorkerJob] = {}
+        self.failed: list[Loss] = []
+        """Workers that could not start since the last one that could."""
+        self.refusal: PocketExecError | None = None
+        """What was wrong with the last submission."""
+        self._hopeless = frozenset(hopeless)
+        self._refusals = 0
+        self._ever_submitted = False
+        self._spent = 0
+        self._rounds = 0
+        self._not_before = 0.0
+
+    @property
+    def budget(self) -> int:
+        """How many starts may still fail."""
+        return max(10, 2 * self.wanted) - self._spent
+
+    @property
+    def connected(self) -> int:
+        """How many workers there are now."""
+        # Asked for in other threads too: a list is made in one step.
+        return sum(job.connected for job in list(self.jobs.values()))
+
+    def submitted(self, ids: Mapping[str, str], now: float) -> None:
+        """Take in jobs that have been submitted, by the names of their workers."""
+        self._ever_submitted = True
+        self._refusals, self.refusal = 0, None
+        self.jobs.update({name: WorkerJob(name, job_id, now) for name, job_id in ids.items()})
+
+    def refused(self, error: PocketExecError, now: float) -> None:
+        """Take in that a submission has failed."""
+        self._refusals += 1
+        self.refusal = error
+        self._wait(self._refusals + 1, now)
+
+    def dropped(self, names: Iterable[str]) -> None:
+        """Forget workers."""
+        for name in names:
+            self.jobs.pop(name, None)
+
+    def present(self, names: Collection[str], now: float) -> bool:
+        """Take in which workers are connected, and return whether one has left without having been dropped."""
+        left = False
+        for job in list(self.jobs.values()):
+            if job.connected and job.name not in names:
+                self.jobs[job.name] = replace(job, connected=False, left=now)
+                left = True
+            elif not job.connected and job.name in names:
+                if job.came is None:
+                    self.failed.clear()
+                    self._rounds = 0
+                    self._spent = max(0, self._spent - 1)
+                running = job.running if job.running is not None else now
+                came = job.came if job.came is not None else now
+                self.jobs[job.name] = replace(job, connected=True, came=came, running=running, left=None)
+        return left
+
+    def seen(self, statuses: Mapping[str, JobStatus], now: float) -> list[Loss]:
+        """Take in what the queue says of jobs, by id, and return the workers that are lost; they are forgotten."""
+        losses = []
+        for known in list(self.jobs.values()):
+            job = _looked_at(known, statuses.get(known.id, JobStatus(JobState.UNKNOWN)), now)
+            loss = self._loss(job, now)
+            if loss is not None:
+                del self.jobs[job.name]
+                losses.append(loss)
+            else:
+                self.jobs[job.name] = job
+        return losses
+
+    def lost(self, losses: Sequence[Loss], now: float) -> None:
+        """Take in losses, with what their logs say."""
+        failed = [loss for loss in losses if loss.at_start]
+        self.failed += failed
+        self._spent += len([loss for loss in losses if not loss.expected])
+        if failed:
+            self._rounds += 1
+            self._wait(self._rounds, now)
+
+    def due(self, planned: int, now: float) -> int:
+        """Return how many workers to ask for now, with as many planned."""
+        if now < self._not_before or self.trouble(now) is not None:
+            return 0
+        return max(0, min(self.wanted - planned, self.budget if self.failed else self.wanted))
+
+    def trouble(self, now: float) -> Sequence[Loss] | PocketExecError | None:
+        """Return why no worker can live: failed starts that are alike, most of them; None while there is hope."""
+        if self.connected:
+            return None
+        if self.refusal is not None and not self.jobs:
+            return self.refusal if not self._ever_submitted or self._refusals >= REFUSALS else None
+        settling = (
+            job.running is not None and now - job.running < self.patience.settled_s for job in self.jobs.values()
+        )
+        if not self.failed or any(settling):
+            return None
+        alike = most_alike(self.failed)
+        return alike if self._proven(alike) or (self.budget <= 0 and not self.jobs) else None
+
+    def _proven(self, alike: Sequence[Loss]) -> bool:
+        """Whether failed starts that are alike tell that all others will fail so."""
+        enough = max(1, min(self.wanted, 3))
+        if sum(loss.permanent or loss.job.status.exit_status in self._hopeless for loss in alike) >= enough:
+            return True
+        # One machine that swallows job after job is no proof.
+        hosts = {loss.job.status.host for loss in alike}
+        return len(alike) >= (max(2, enough) if len(hosts) > 1 else max(3, 2 * min(self.wanted, 5)))
+
+    def expecting(self, now: float) -> bool:
+        """Whether jobs are about to change, so that a look at the queue is worth it."""
+        return any(
+            job.left is not None or (not job.connected and now - job.submitted < self.patience.listed_s)
+            for job in self.jobs.values()
+        )
+
+    def next_try(self) -> float:
+        """Return the time before which nobody is replaced."""
+        return self._not_before
+
+    def _wait(self, times: int, now: float) -> None:
+        """Replace the first at once, then wait twice as long each time."""
+        if times > 1:
+            pause = min(self.patience.backoff_most_s, self.patience.backoff_s * 2.0 ** min(times - 2, 20))
+            self._not_before = max(self._not_before, now + pause)
+
+    def _loss(self, job: WorkerJob, now: float) -> Loss | None:
+        status = job.status
+        ran = now - job.running if job.running is not None else 0.0
+        over = self.walltime_s is not None and job.came is not None and ran >= NEAR_WALLTIME * self.walltime_s
+        why = self._why_lost(job, ran, now)
+        return Loss(job, why, permanent=status.permanent, expected=over) if why else None
+
+    def _why_lost(self, job: WorkerJob, ran: float, now: float) -> str:
+        status, patience = job.status, self.patience
+        if status.state.over:
+            ended = f"exit status {status.exit_status}" if status.exit_status is not None else str(status.state)
+            return f"its job is over: {status.reason or ended}"
+        why = ""
+        if status.state is JobState.HELD:
+            why = "its job is held"
+        elif status.state is JobState.PENDING and status.permanent:
+            why = "its job can never start"
+        elif status.starts >= STARTS and job.came is None:
+            why = f"its job was started {status.starts} times, and never for long"
+        elif status.state is JobState.UNKNOWN:
+            if job.missing > 1 and not job.connected and now - job.submitted > patience.listed_s:
+                why = "its job is no longer in the queue"
+        elif status.state is JobState.RUNNING and job.came is None and ran > patience.connected_s:
+            why = f"its job has run for {ran:.0f} s, and the worker has not reached the scheduler"
+        elif status.state is JobState.RUNNING and job.left is not None and now - job.left > patience.gone_s:
+            why = "the worker has gone, and its job still runs"
+        return f"{why}: {status.reason}" if why and status.reason else why
+
+
+def most_alike(losses: Sequence[Loss]) -> Sequence[Loss]:
+    """Return those of the losses that most share their reason, numbers aside."""
+    groups: dict[tuple[JobState, int | None, str], list[Loss]] = {}
+    for loss in losses:
+        status = loss.job.status
+        words = re.sub(r"\d+", "#", status.reason or loss.why)
+        # A worker that gives an exit status of its own has said why; the reason may name its machine.
+        groups.setdefault((status.state, status.exit_status, "" if status.exit_status else words), []).append(loss)
+    return max(groups.values(), key=len)
+
+
+def _looked_at(job: WorkerJob, status: JobStatus, now: float) -> WorkerJob:
+    if status.state is JobState.UNKNOWN:
+        return replace(job, missing=job.missing + 1, status=replace(job.status, state=JobState.UNKNOWN))
+    running = job.running
+    if status.state is JobState.RUNNING and running is None:
+        running = now
+    elif status.state is JobState.PENDING and not job.connected:
+        running = None
+    return replace(job, status=status, missing=0, running=running)
