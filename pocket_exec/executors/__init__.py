@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pocket_exec.executors.batch import BatchExecutorFactory, HTCondorExecutorFactory, SlurmExecutorFactory
     from pocket_exec.executors.dask import (
         DaskExecutorFactory,
         LocalDaskExecutorFactory,
@@ -14,20 +15,26 @@ if TYPE_CHECKING:
     from pocket_exec.executors.local import FuturesExecutorFactory, IterativeExecutorFactory
 
 __all__ = [
+    "BatchExecutorFactory",
     "DaskExecutorFactory",
     "ExecutorFactory",
     "ExecutorFactoryABC",
     "FuturesExecutorFactory",
+    "HTCondorExecutorFactory",
     "IterativeExecutorFactory",
     "LocalDaskExecutorFactory",
     "SchedulerDaskExecutorFactory",
+    "SlurmExecutorFactory",
 ]
 
 _HOMES = {
+    "BatchExecutorFactory": "batch",
     "ExecutorFactory": "factory",
     "ExecutorFactoryABC": "factory",
     "FuturesExecutorFactory": "local",
+    "HTCondorExecutorFactory": "batch",
     "IterativeExecutorFactory": "local",
+    "SlurmExecutorFactory": "batch",
 }
 
 

@@ -10,17 +10,15 @@ import sys
 import tempfile
 import uuid
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from pocket_exec.errors import ExecutorError, FarmError
-
-LARGEST_ARCHIVE = 50 * 10**6
-"""Bytes of modules beside cfg.py that are sent to workers; more is data rather than code."""
+from pocket_exec.errors import FarmError
+from pocket_exec.worker.archive import code_archive
 
 
 class CodePlugin(WorkerPlugin):
@@ -122,38 +120,6 @@ def archive(directories: Sequence[Path]) -> CodePlugin:
     Raises:
         ExecutorError: the modules are too large to be code.
     """
-    import pocket_exec
-
     # The plugin's own class goes by value: the worker has no module to find it in yet.
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    package = Path(pocket_exec.__file__).parent
-    files = [(path, directory) for directory in directories for path in modules_in(directory)]
-    size = sum(path.stat().st_size for path, _ in files)
-    if size > LARGEST_ARCHIVE:
-        raise ExecutorError(
-            f"the modules beside cfg.py are {size / 1e6:.0f} MB; keep data and output in other directories"
-        )
-    data = _zipped([*((path, package.parent) for path in sorted(package.rglob("*.py"))), *files])
-    return CodePlugin([], data, hashlib.sha256(data).hexdigest())
-
-
-def modules_in(directory: Path) -> Iterator[Path]:
-    """Yield the modules and packages that ``import`` finds in ``directory``."""
-    for path in sorted(directory.iterdir()):
-        if path.suffix == ".py" and path.is_file():
-            yield path
-        elif (path / "__init__.py").is_file():
-            yield from (part for part in sorted(path.rglob("*")) if part.is_file() and "__pycache__" not in part.parts)
-
-
-def _zipped(files: Sequence[tuple[Path, Path]]) -> bytes:
-    """Return a zip whose bytes depend on names and contents only."""
-    buffer = io.BytesIO()
-    # The directory of cfg.py may be the one that this project is imported from.
-    named = {path.relative_to(root).as_posix(): path for path, root in reversed(files)}
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as content:
-        for name, path in sorted(named.items()):
-            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            content.writestr(entry, path.read_bytes())
-    return buffer.getvalue()
+    return CodePlugin([], *code_archive(directories))

@@ -20,9 +20,11 @@ from distributed.security import Security
 
 from pocket_exec.errors import ExecutorError, FarmError
 from pocket_exec.executors.code_plugin import CodePlugin, archive, claimed, shared
+from pocket_exec.executors.dashboard import tell_of_dashboard
 from pocket_exec.executors.dask_pool import DaskPool
 from pocket_exec.executors.factory import ExecutorFactory
 from pocket_exec.executors.versions import compare_versions
+from pocket_exec.interrupts import ctrl_c_kept_from_children
 from pocket_exec.options.model import DaskOptions, SchedulerOptions
 
 log = logging.getLogger(__name__)
@@ -95,7 +97,7 @@ class LocalDaskExecutorFactory(DaskExecutorFactory):
         if not secure:
             log.warning("security: none; anyone on this machine can run code in the workers")
         log.info("starting %d local workers", options.scaleout)
-        with dask.config.set(worker_config(options)), _start_told():
+        with dask.config.set(worker_config(options)), _start_told(), ctrl_c_kept_from_children():
             cluster = LocalCluster(
                 n_workers=options.adaptive_minimum if options.adaptive else options.scaleout,
                 threads_per_worker=options.cores_per_worker,
@@ -115,8 +117,7 @@ class LocalDaskExecutorFactory(DaskExecutorFactory):
         self.stack.callback(cluster.close)
         if options.adaptive:
             cluster.adapt(minimum=options.adaptive_minimum, maximum=options.scaleout)
-        if options.dashboard_address:
-            log.info("dashboard: %s", cluster.dashboard_link)
+        tell_of_dashboard(options, cluster.scheduler)
         client: Client = self.stack.enter_context(Client(cluster, security=cluster.security, set_as_default=False))
         return client
 

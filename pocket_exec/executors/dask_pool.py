@@ -10,13 +10,18 @@ import queue
 import time
 import uuid
 import warnings
+from collections.abc import Callable, Mapping
 from concurrent.futures import wait as wait_for
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import cloudpickle
+from coffea.processor.executor import FileMeta
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
+from pocket_exec.engine.batch import Batch
 from pocket_exec.engine.chunk import Answer, Trouble
 from pocket_exec.engine.outcome import FaultKind
 from pocket_exec.engine.pool import Function
@@ -25,6 +30,8 @@ from pocket_exec.errors import FarmError
 
 QUEUED_PER_THREAD = 2
 """Items in flight per worker thread: one at work, one waiting."""
+BATCH_S = 10.0
+"""Seconds of work in a task: each costs the scheduler some milliseconds, a lost worker at most two of them."""
 THREADS_SEEN_EVERY_S = 1.0
 CONNECTION_SEEN_EVERY_S = 5.0
 
@@ -34,10 +41,27 @@ class DaskPool:
 
     # Dask charges a worker's death to every task that was waiting on that worker.
     blames_exactly = False
+    batch_s = BATCH_S
 
-    def __init__(self, client: Client, patience_s: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        patience_s: float,
+        trouble: Callable[[], str | None] = lambda: None,
+        moved: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Run items on the workers of ``client``'s scheduler.
+
+        Args:
+            client: stays its owner's.
+            patience_s: how long to go on without any worker, in seconds.
+            trouble: says why no worker can live, None while there is hope.
+            moved: names that files have on the workers, where these are others than in the fileset.
+        """
         self._client = client
         self._patience_s = patience_s
+        self._trouble = trouble
+        self._moved = moved
         self._flying: dict[Future[Any], int] = {}
         self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._data = b""
@@ -72,6 +96,8 @@ class DaskPool:
 
     def submit(self, task: int, item: object) -> None:
         """Submit one item as one task."""
+        if self._moved:
+            item = _at(item, self._moved)
         # The scheduler unpickles what it is sent: these are all names that it knows.
         key = f"chunk-{self._run}-{next(self._numbers)}"
         future = self._client.submit(operator.call, self._attempt, cloudpickle.dumps(item), key=key, pure=False)
@@ -82,7 +108,8 @@ class DaskPool:
         """Return what is finished.
 
         Raises:
-            FarmError: the scheduler is gone, or there has been no worker for the time that a worker may take.
+            FarmError: the scheduler is gone, there has been no worker for the time that a worker may take, or
+                ``trouble`` says why none can live.
         """
         if not self._flying:
             return []
@@ -174,6 +201,8 @@ class DaskPool:
         now = time.monotonic()
         if self._threads_now():
             self._alive_seen = now
+        elif text := self._trouble():
+            raise FarmError(text)
         elif now - self._alive_seen > self._patience_s:
             raise FarmError(f"no worker for {self._patience_s:.0f} s, and none is coming; see worker-timeout")
 
@@ -182,3 +211,16 @@ class DaskPool:
             return sum(self._client.nthreads().values())
         except (OSError, TimeoutError, ValueError) as error:
             raise FarmError(f"the Dask scheduler does not answer: {error}") from error
+
+
+def _at(item: Any, moved: Mapping[str, str]) -> Any:
+    """Return an item, or a batch of them, with the names that their files have on the workers."""
+    if isinstance(item, Batch):
+        spans = (replace(span, items=tuple(_at(part, moved) for part in span.items)) for span in item.spans)
+        return replace(item, spans=tuple(spans))
+    address = moved.get(getattr(item, "filename", ""))
+    if address is None:
+        return item
+    if isinstance(item, FileMeta):
+        return FileMeta(item.dataset, address, item.treename, item.metadata, item.preload)
+    return replace(item, filename=address)

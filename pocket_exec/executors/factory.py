@@ -15,6 +15,7 @@ from pocket_exec.errors import ExecutorError
 from pocket_exec.interrupts import interrupts_held
 from pocket_exec.options.mapping import OptionsMapping
 from pocket_exec.options.model import GeneralOptions
+from pocket_exec.runs.workers import WorkersRecord
 
 if TYPE_CHECKING:
     from coffea.processor.executor import ExecutorBase
@@ -36,11 +37,16 @@ class ExecutorFactory(ABC):
 
     module_dirs: tuple[Path, ...] = ()
     """Directories whose modules the workers must be able to import; set before ``setup``."""
+    processor: Any = None
+    """What the workers are to unpickle, where that is known before they start."""
 
     x509_path: str | None = None
     """The grid proxy, under the name of PocketCoffea's factories."""
     handles_submission = False
     """Set by PocketCoffea's factories, and of no meaning here."""
+
+    workers = WorkersRecord()
+    """What the run's record says of the workers; set by ``setup`` where they are jobs of a batch system."""
 
     _set_up = False
     _closed = False
@@ -82,6 +88,10 @@ class ExecutorFactory(ABC):
     def set_env(self) -> None:  # noqa: B027 - there is nothing that a subclass must do
         """Do nothing: the environment that PocketCoffea's factories set here is set by then."""
 
+    def dry_run(self) -> str:
+        """Return what ``setup`` would submit to a batch system, whole; nothing is acquired, and it may be empty."""
+        return ""
+
     @abstractmethod
     def close(self) -> None:
         """Release what was acquired; called once, also after a ``setup`` that failed half-way."""
@@ -113,9 +123,10 @@ class ExecutorFactory(ABC):
         """The frozen model of the run options, for code that knows which model it is."""
         return self.run_options.model
 
-    def with_modules(self, *directories: Path) -> Self:
-        """Name the directories whose modules workers must find; returns the factory."""
+    def with_modules(self, *directories: Path, processor: Any = None) -> Self:
+        """Name the directories whose modules workers must find, and what is to run there; returns the factory."""
         self.module_dirs = directories
+        self.processor = processor
         return self
 
 

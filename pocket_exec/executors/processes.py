@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 QUEUED_PER_PROCESS = 2
 """Items in flight per process: one at work, one waiting, so that none idles while an answer travels."""
+BATCH_S = 2.0
+"""Seconds of work in a task: sending one costs about a millisecond, and what is not yet sent back can be lost."""
 ORPHAN_CHECK_S = 2.0
 KEPT_BYTES = "1e15"
 """How much a process may keep between chunks before loky starts it afresh: corrections and file forms are no leak."""
@@ -36,6 +38,7 @@ class ProcessPool:
     """Items in processes of this machine; loky starts them afresh, whatever threads and locks this process has."""
 
     blames_exactly = False
+    batch_s = BATCH_S
 
     def __init__(self, processes: int, module_dirs: Sequence[Path] = ()) -> None:
         self._processes = processes

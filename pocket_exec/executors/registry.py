@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from pocket_exec.errors import ExecutorError, did_you_mean
-from pocket_exec.options.defaults import known_sites
+from pocket_exec.options.defaults import known_sites, system_of
 
 if TYPE_CHECKING:
     from pocket_exec.executors.factory import ExecutorFactory
@@ -111,9 +111,12 @@ class Registry:
     def _unknown(self, name: ExecutorName) -> str:
         sites = known_sites()
         if name.text in sites or name.text in {alias for site in sites.values() for alias in site.aliases}:
+            system = f"dask@{system_of(name.text)}"
+            way = "`dask@tls://host:port` uses a scheduler that is already there; "
+            if system in self._entries:
+                way = f"`{system}` starts workers with the values that `pocket-exec options {name.text}` prints; "
             return (
-                f"'{name.text}' has its defaults in this version, but its workers cannot be started yet. "
-                "`dask@tls://host:port` uses a scheduler that is already there; "
+                f"'{name.text}' has its defaults in this version, but no factory of its own. {way}"
                 "--executor-custom-setup takes a factory of your own."
             )
         known = {*self._entries, *sites}

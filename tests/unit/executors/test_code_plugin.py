@@ -13,9 +13,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from pocket_exec.errors import ExecutorError
-from pocket_exec.executors import code_plugin
-from pocket_exec.executors.code_plugin import CodePlugin, archive, modules_in, shared
+from pocket_exec.executors.code_plugin import CodePlugin, archive, shared
 
 
 class Worker:
@@ -63,22 +61,6 @@ def sent(plugin: CodePlugin) -> Any:
     return cloudpickle.loads(cloudpickle.dumps(plugin))
 
 
-def test_modules_and_packages_are_found_with_their_data(tmp_path: Path) -> None:
-    for name in ["a.py", "package/__init__.py", "package/data.json", "package/deep/b.py", "package/__pycache__/a.pyc"]:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    for name in ["results/output.coffea", "notes.txt", "data.root"]:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "gone.py").symlink_to(tmp_path / "nowhere.py")
-    assert [path.relative_to(tmp_path).as_posix() for path in modules_in(tmp_path)] == [
-        "a.py",
-        "package/__init__.py",
-        "package/data.json",
-        "package/deep/b.py",
-    ]
-
-
 def test_an_archive_has_this_project_and_the_users_modules(tmp_path: Path) -> None:
     found = names(archive([code(tmp_path / "code", 1)]))
     assert "physics_of_the_test.py" in found
@@ -92,27 +74,6 @@ def test_the_same_code_is_the_same_archive_wherever_and_whenever_it_lies(tmp_pat
     assert one.data == two.data
     assert one.digest == two.digest != other.digest
     assert one.name != two.name
-
-
-def test_a_directory_with_this_project_in_it_is_archived_once() -> None:
-    root = Path(code_plugin.__file__).parents[2]
-    found = names(archive([root]))
-    assert len(found) == len(set(found))
-
-
-def test_hostile_names_are_archived(hostile: str, tmp_path: Path) -> None:
-    (tmp_path / f"{hostile}.py").write_text("")
-    assert f"{hostile}.py" in names(archive([tmp_path]))
-
-
-def test_modules_too_large_to_be_code_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code_plugin, "LARGEST_ARCHIVE", 10_000_000)
-    (tmp_path / "package").mkdir()
-    (tmp_path / "package" / "__init__.py").touch()
-    with (tmp_path / "package" / "weights.bin").open("wb") as out:
-        out.truncate(12_000_000)
-    with pytest.raises(ExecutorError, match=r"the modules beside cfg\.py are 12 MB"):
-        archive([tmp_path])
 
 
 def test_code_is_importable_while_it_is_there_and_nothing_is_left(tmp_path: Path, worker: Worker) -> None:

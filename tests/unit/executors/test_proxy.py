@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from pocket_exec.errors import ExecutorError
-from pocket_exec.executors.proxy import VARIABLE, proxy_named
+from pocket_exec.executors.proxy import VARIABLE, proxy_named, worker_proxy
 from pocket_exec.options.model import GeneralOptions
 
 
@@ -145,3 +145,45 @@ def test_ignore_grid_certificate_takes_any_proxy_on_trust(tmp_path: Path) -> Non
     for path in (tmp_path / "missing", proxy(tmp_path / "expired", -DAY)):
         with proxy_named(options(voms_proxy=str(path), ignore_grid_certificate=True)):
             assert os.environ[VARIABLE] == str(path)
+
+
+def test_workers_get_the_proxy_of_the_option_before_that_of_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, other = proxy(tmp_path / "said", DAY), proxy(tmp_path / "other", DAY)
+    monkeypatch.setenv(VARIABLE, str(other))
+    assert worker_proxy(options(voms_proxy=str(said)), None) == said
+    assert worker_proxy(options(), None) == other
+
+
+def test_a_proxy_that_ends_before_the_jobs_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = proxy(tmp_path / "x509", timedelta(hours=5, minutes=1))
+    assert worker_proxy(options(voms_proxy=str(path)), 3 * 3600) == path
+    assert caplog.text == ""
+    assert worker_proxy(options(voms_proxy=str(path)), 8 * 3600) == path
+    assert "ends in 5 hours, before a job that may run 8.0 hours; renew it with `voms-proxy-init" in caplog.text
+
+
+def test_a_proxy_of_the_variable_that_has_expired_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, str(proxy(tmp_path / "x509", -DAY)))
+    with pytest.raises(ExecutorError, match=f"{VARIABLE} {tmp_path / 'x509'}: it has expired"):
+        worker_proxy(options(), None)
+    assert worker_proxy(options(ignore_grid_certificate=True), None) == tmp_path / "x509"
+
+
+def test_an_old_proxy_in_tmp_that_nobody_asked_for_stays_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = proxy(tmp_path / "x509", -DAY)
+    monkeypatch.setattr("pocket_exec.executors.proxy.usual_place", lambda: old)
+    assert worker_proxy(options(), None) is None
+    assert "it has expired" in caplog.text
+    assert "the workers get none" in caplog.text
+
+
+def test_without_any_proxy_there_is_nothing_to_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("pocket_exec.executors.proxy.usual_place", lambda: tmp_path / "x509")
+    assert worker_proxy(options(), 3600) is None
+    assert caplog.text == ""
