@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pocket_exec.analysis.cfg import Analysis, analysis
 from pocket_exec.engine.outcome import Failure
-from pocket_exec.errors import PartialResult
+from pocket_exec.errors import PartialResult, PocketExecError
 from pocket_exec.executors.proxy import proxy_named
 from pocket_exec.executors.registry import Registry
+from pocket_exec.options.files import check_files
 from pocket_exec.request import Request, choose, make_factory, prepare, resolved_options
 from pocket_exec.runs.course import Course, RunResult, recorded
 from pocket_exec.runs.names import ALL, result_name
@@ -41,6 +43,7 @@ def run(  # noqa: PLR0913 - all by name, but the first two
     custom_setup: Path | str | None = None,
     results: Literal["both", "all", "separate"] = "both",
     force: bool = False,
+    fresh: bool = False,
     viewer: Viewer | None = None,
     **options: Any,
 ) -> RunResult:
@@ -57,6 +60,7 @@ def run(  # noqa: PLR0913 - all by name, but the first two
         custom_setup: a module with a ``get_executor_factory`` of your own.
         results: which files are written: one per dataset, one for ``all``, or both.
         force: overwrite finished results of another content.
+        fresh: compute everything anew, whatever an earlier run has left in ``outputdir``.
         viewer: is told of progress, on the calling thread.
         options: single options by name, ``mem_per_worker="4GB"``; they beat ``run_options``.
 
@@ -72,12 +76,15 @@ def run(  # noqa: PLR0913 - all by name, but the first two
     work = analysis(fileset, processor, name="", directory=_home(processor), treename=treename, schema=schema)
     request = Request(
         executor=executor,
-        run_options=(*_listed(run_options), *([_kebab(options)] if options else [])),
+        run_options=_listed(run_options),
+        keywords=options,
         custom_setup=Path(custom_setup) if custom_setup is not None else None,
         wanted=Wanted(results),
         force=force,
+        fresh=fresh,
     )
-    result = run_request(request, work, Path(outputdir) if outputdir is not None else None, viewer)
+    with _told_in_python():
+        result = run_request(request, work, Path(outputdir) if outputdir is not None else None, viewer)
     if result.interrupt is not None:
         raise result.interrupt
     if not result.whole:
@@ -127,14 +134,19 @@ def open_executor(
     """
     request = Request(
         executor=executor,
-        run_options=(*_listed(run_options), *([_kebab(options)] if options else [])),
+        run_options=_listed(run_options),
+        keywords=options,
         custom_setup=Path(custom_setup) if custom_setup is not None else None,
     )
-    choice = choose(request, Registry.installed())
-    resolved = resolved_options(request, choice, None, "")
-    factory = make_factory(choice, resolved, Path(outputdir) if outputdir is not None else None)
-    factory = factory.with_modules(*(Path(path).absolute() for path in module_dirs))
-    with proxy_named(resolved.options), factory as opened:
+    with ExitStack() as stack:
+        with _told_in_python():
+            choice = choose(request, Registry.installed())
+            resolved = resolved_options(request, choice, None, "")
+            check_files(resolved, Path.cwd())
+            factory = make_factory(choice, resolved, Path(outputdir) if outputdir is not None else None)
+            factory = factory.with_modules(*(Path(path).absolute() for path in module_dirs))
+            stack.enter_context(proxy_named(resolved.options))
+            opened = stack.enter_context(factory)
         yield opened
 
 
@@ -167,5 +179,16 @@ def _listed(given: RunOptions) -> Sequence[Path | Mapping[str, Any]]:
     return [one if isinstance(one, Mapping) else Path(one) for one in several]
 
 
-def _kebab(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.replace("_", "-"): value for name, value in options.items()}
+_IN_PYTHON = {"-o": "outputdir=", "--force": "force=True", "--executor-custom-setup": "custom_setup="}
+"""Flags that messages of every door name, and the arguments that mean the same."""
+_FLAG = re.compile(rf"(?<![\w/-])({'|'.join(_IN_PYTHON)})(?![\w/=-])")
+
+
+@contextmanager
+def _told_in_python() -> Iterator[None]:
+    """Let the messages of what is raised name the arguments of a call in place of flags."""
+    try:
+        yield
+    except PocketExecError as error:
+        error.args = (_FLAG.sub(lambda flag: _IN_PYTHON[flag[0]], str(error)), *error.args[1:])
+        raise

@@ -49,10 +49,11 @@ class OptionsError(PocketExecError):
 
     def __init__(self, faults: Sequence[Fault], title: str = "Bad run options") -> None:
         self.faults = tuple(faults)
+        self.title = title
         super().__init__("\n".join([f"{title}:", *(f"  {fault}" for fault in self.faults)]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.faults,)
+        return type(self), (self.faults, self.title)
 
 
 class ExecutorError(PocketExecError):

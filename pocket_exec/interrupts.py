@@ -57,6 +57,24 @@ def interrupts_held() -> Iterator[None]:
             raise Interrupted(number)
 
 
+@contextmanager
+def ctrl_c_kept_from_children() -> Iterator[None]:
+    """Start threads and processes that a Ctrl-C in the terminal does not reach: this process alone answers it.
+
+    A terminal sends it to all of its foreground processes. What is started in the block inherits the blocked signal, as
+    do the processes that those threads start later.
+    """
+    from multiprocessing import resource_tracker
+
+    # Starting it later would unblock the signal in the thread that does (CPython's resource_tracker does so).
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def raise_if_interrupted() -> None:
     """Raise what a bare ``except`` of the user's has swallowed."""
     if _State.first is not None and not _State.held:

@@ -10,22 +10,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pocket_exec.analysis.cfg import Analysis
-from pocket_exec.analysis.fileset import Fileset, Selection, select
+from pocket_exec.analysis.fileset import Fileset
 from pocket_exec.analysis.pickling import check_processor
-from pocket_exec.errors import ExecutorError, Fault, OptionsError, did_you_mean
+from pocket_exec.analysis.protocols import check_protocols
+from pocket_exec.analysis.selection import Selection, select
+from pocket_exec.errors import ExecutorError, Fault, OptionsError
 from pocket_exec.executors.registry import ExecutorName, Registry, parse
-from pocket_exec.options.defaults import defaults_layers, known_sites, model_for
-from pocket_exec.options.model import GeneralOptions
+from pocket_exec.options.defaults import defaults_layers, known_sites, model_for, same_executor
+from pocket_exec.options.files import check_files
+from pocket_exec.options.kinds import GeneralOptions
 from pocket_exec.options.resolve import Resolved, resolve
 from pocket_exec.options.source import (
     Document,
     FlagValue,
     Layer,
     from_flags,
+    from_keywords,
     from_mapping,
     read_layer,
     read_run_options,
 )
+from pocket_exec.runs.groups import sample_groups
 from pocket_exec.runs.outputs import Unit, Wanted, units
 
 if TYPE_CHECKING:
@@ -45,12 +50,16 @@ class Request:
     run_options: Sequence[Path | Mapping[str, Any]] = ()
     """Files (YAML or .py) and mappings, in the order in which they were given."""
     flags: Sequence[FlagValue] = ()
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    """Options of a call in Python, by their names there."""
     custom_setup: Path | None = None
     test: bool = False
     """One file of each dataset and, where nothing else is said, the iterative executor."""
     selection: Selection = field(default_factory=Selection)
     wanted: Wanted = Wanted.BOTH
     force: bool = False
+    fresh: bool = False
+    """Compute everything anew, whatever the ledger and earlier results hold."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,12 @@ class Choice:
     factory: type[ExecutorFactory] | None = None
     brought_by: str = ""
     """The distribution of a factory that is not this project's."""
+
+    @property
+    def here(self) -> bool:
+        """Whether the workers are for certain processes of this machine and this Python environment."""
+        own = self.custom is None and not self.brought_by
+        return own and same_executor(self.name.text) in ("iterative", "futures", "dask@local")
 
 
 def choose(request: Request, registry: Registry, in_cfg: str | None = None) -> Choice:
@@ -148,6 +163,8 @@ def resolved_options(request: Request, choice: Choice, in_cfg: Mapping[str, Any]
     if request.test:
         user.append(Layer("--test", {"limit-files": 1}, {"limit-files": "--test"}))
     read(lambda: from_flags(request.flags))
+    if request.keywords:
+        user.append(from_keywords(request.keywords, "the call"))
     if faults:
         raise OptionsError(faults)
     resolved = resolve(
@@ -158,10 +175,31 @@ def resolved_options(request: Request, choice: Choice, in_cfg: Mapping[str, Any]
         known_executors=choice.known,
         custom_module=choice.custom is not None,
         lenient_flags=request.test and request.executor is None,
+        choose=_batch_system_choice(choice),
     )
     for note in resolved.notes:
         log.warning("%s", note)
     return resolved
+
+
+def _batch_system_choice(choice: Choice) -> Any:
+    """Return what decides ``batch-system: auto``, for executors whose workers are jobs."""
+    if choice.custom is not None or "batch-system" not in choice.model.option_fields():
+        return None
+    from pocket_exec.batch.find import auto_choice
+
+    decide = auto_choice(choice.name.text)
+    # Below them are those of another package's factory, which hold for any batch system.
+    own = choice.defaults[len(defaults_layers(choice.name.text)) :]
+
+    def decided(values: Mapping[str, Any]) -> Any:
+        found = decide(values)
+        if found is None:
+            return None
+        model = choice.model if issubclass(choice.model, found.model) else found.model
+        return replace(found, model=model, defaults=[*found.defaults, *own])
+
+    return decided
 
 
 def prepare(request: Request, analysis: Analysis, registry: Registry) -> Prepared:
@@ -177,51 +215,21 @@ def prepare(request: Request, analysis: Analysis, registry: Registry) -> Prepare
     selection = replace(request.selection, limit_files=options.limit_files)
     fileset = select(analysis.fileset, selection)
     check_processor(analysis.processor)
-    _check_files(resolved, analysis)
+    check_files(resolved, analysis.directory)
+    if choice.here:
+        check_protocols(fileset)
     return Prepared(
         analysis,
         request,
         choice.name,
         resolved,
         fileset,
-        units(fileset, request.wanted, _groups(resolved, analysis.fileset, fileset)),
-        lambda outputdir: make_factory(choice, resolved, outputdir).with_modules(analysis.directory),
+        units(fileset, request.wanted, sample_groups(resolved, analysis.fileset, fileset)),
+        lambda outputdir: make_factory(choice, resolved, outputdir).with_modules(
+            analysis.directory, processor=analysis.processor
+        ),
         engine_known=choice.custom is None and not choice.brought_by,
     )
-
-
-def _groups(resolved: Resolved[GeneralOptions], everything: Fileset, chosen: Fileset) -> Mapping[str, Sequence[str]]:
-    """Return ``group-samples`` with the samples that were chosen only; a filter is no reason to write it anew.
-
-    Raises:
-        OptionsError: it names samples that no dataset has.
-    """
-    there, left = ({str(dataset.metadata.get("sample", "")) for dataset in part} for part in (everything, chosen))
-    groups = resolved.options.group_samples
-    faults = [
-        Fault(
-            f"group-samples.{group}",
-            f"no dataset has metadata.sample '{sample}'{did_you_mean(sample, there)}",
-            resolved.origins.get(f"group-samples.{group}", resolved.origin("group-samples")),
-        )
-        for group, samples in groups.items()
-        for sample in samples
-        if sample not in there
-    ]
-    if faults:
-        raise OptionsError(faults)
-    return {group: [sample for sample in samples if sample in left] for group, samples in groups.items()}
-
-
-def _check_files(resolved: Resolved[GeneralOptions], analysis: Analysis) -> None:
-    """Raise OptionsError for the files of ``depends-on`` that are not there."""
-    faults = [
-        Fault("depends-on", f"no such file: {analysis.directory / path}", resolved.origin("depends-on"))
-        for path in resolved.options.depends_on
-        if not (analysis.directory / path).is_file()
-    ]
-    if faults:
-        raise OptionsError(faults)
 
 
 def make_factory(choice: Choice, resolved: Resolved[Any], outputdir: Path | None) -> ExecutorFactory:

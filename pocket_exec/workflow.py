@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pocket_exec.analysis.fileset import Fileset
-from pocket_exec.engine.chunks import Cut, from_cache, needed, read_metadata, work_items
-from pocket_exec.engine.executor import PocketExecutor, Report, nothing_succeeded
+from pocket_exec.engine.chunks import (
+    Cut,
+    from_cache,
+    in_each_dataset,
+    needed,
+    read_metadata,
+    too_many,
+    work_items,
+)
+from pocket_exec.engine.executor import PocketExecutor, Report, nothing_succeeded, told
+from pocket_exec.engine.identity import Checked, OtherContent
 from pocket_exec.engine.metadata import FileInfo, ReadMetadata
 from pocket_exec.engine.metadata_cache import Key, MetadataCache, default_path
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure, Listener
 from pocket_exec.engine.policy import Policy
 from pocket_exec.engine.pool import Pool, SerialPool
+from pocket_exec.engine.threads import ThreadPool, threads_for
 from pocket_exec.errors import PocketExecError, ProcessingError
 from pocket_exec.executors.factory import policy as policy_of
 from pocket_exec.executors.proxy import proxy_named
@@ -24,14 +35,19 @@ from pocket_exec.foreign import process_with
 from pocket_exec.interrupts import interrupts_held
 from pocket_exec.options.quantities import TimeOfDay
 from pocket_exec.request import Prepared
-from pocket_exec.runs.content import content_key
-from pocket_exec.runs.course import Course, RunResult
+from pocket_exec.runs.content import content_key, contexts
+from pocket_exec.runs.course import Course, RunResult, begun
 from pocket_exec.runs.decide import AlreadyDone, Decision, Refuse, decide, refusal
 from pocket_exec.runs.directory import OutputDirectory
+from pocket_exec.runs.failure_log import FailureLog
 from pocket_exec.runs.key import ContentKey
+from pocket_exec.runs.ledger import FileLedger
 from pocket_exec.runs.outputs import Listeners, ResultWriter
 from pocket_exec.runs.record_file import read_record
 from pocket_exec.runs.results import existing_results
+
+if TYPE_CHECKING:
+    from coffea.processor.executor import ExecutorBase
 
 log = logging.getLogger(__name__)
 
@@ -81,31 +97,65 @@ class _Run:
         missing = {key: file for key, file in files.items() if key not in infos}
         if not missing and self._prepared.engine_known and self._settled(infos):
             return self._course.result
-        with self._prepared.make_factory(self._out.path if self._out else None) as executor:
+        with self._executor() as executor:
             ours = isinstance(executor, PocketExecutor)
             if not ours:
                 self._course.engine = type(executor).__name__
             unreadable: list[Failure] = []
             if missing:
-                read, unreadable = self._metadata(missing, executor.pool if ours else SerialPool())
+                with _pool_for_metadata(executor, missing) as pool:
+                    read, unreadable = self._metadata(missing, pool, len(files))
                 infos.update(read)
             if (missing or not self._prepared.engine_known) and self._settled(infos):
                 return self._course.result
             items = work_items(self._fileset, infos, self._cut)
             return self._process(executor, items, unreadable)
 
-    def _metadata(self, missing: Mapping[Key, Any], pool: Pool) -> tuple[dict[Key, FileInfo], list[Failure]]:
+    @contextmanager
+    def _executor(self) -> Iterator[ExecutorBase]:
+        factory = self._prepared.make_factory(self._out.path if self._out else None)
+        try:
+            with factory as executor:
+                yield executor
+        finally:
+            self._course.workers = factory.workers
+
+    def _metadata(
+        self, missing: Mapping[Key, Any], pool: Pool, files: int
+    ) -> tuple[dict[Key, FileInfo], list[Failure]]:
+        """Read the metadata of those of all ``files`` that are ``missing``.
+
+        Raises:
+            ProcessingError: more of them than ``max-failures`` cannot be read.
+        """
         options = self._prepared.options
         read = ReadMetadata(options.format, options.xrootd_timeout, options.align_clusters, options.uproot_options)
+        # Those that are known already are files of this run, too.
+        policy = replace(self._policy, max_failures=self._policy.allowed_failures(files))
+        found: dict[Key, FileInfo] = {}
 
-        def told(done: int, total: int) -> None:
+        def progress(done: int, total: int) -> None:
             if self._viewer is not None:
                 self._viewer.stage("reading the metadata of files", done, total)
 
-        found, failures = read_metadata(missing, read, pool, self._policy, told)
-        self._cache.keep(found)
-        self._cache.save()
-        return found, failures
+        try:
+            read_now, failures = read_metadata(missing, read, pool, policy, progress, found)
+        finally:
+            self._cache.keep(found)
+            self._cache.save()
+        unreadable = in_each_dataset(failures, self._fileset, self._cut)
+        if stopped := too_many(failures, policy, files):
+            self._give_up(unreadable, stopped)
+        return read_now, unreadable
+
+    def _give_up(self, unreadable: Sequence[Failure], stopped: str) -> NoReturn:
+        result = self._course.result
+        result.datasets = _all_datasets(self._fileset, Report(), unreadable, settled=False)
+        result.failures, result.stopped = unreadable, stopped
+        failure_log = FailureLog()
+        for failure in unreadable:
+            failure_log.chunk_failed(failure)
+        raise ProcessingError(f"{stopped}. First: {told(next(f for f in unreadable if not f.skipped))}")
 
     def _settled(self, infos: Mapping[Key, FileInfo]) -> bool:
         """Whether all results are there already; datasets whose results are, and are needed for no other, are left out.
@@ -124,6 +174,9 @@ class _Run:
         self._course.key = key
         decision = self._decision(self._out, key)
         match decision:
+            case AlreadyDone(files) if self._prepared.request.fresh:
+                self._stale = files
+                return False
             case AlreadyDone(files):
                 self._course.result.already_done = files
                 self._course.result.outputdir = self._out.path
@@ -136,7 +189,8 @@ class _Run:
             case _:
                 for reason in decision.reasons:
                     log.info("%s", reason)
-                self._leave_out(decision.done)
+                if not self._prepared.request.fresh:
+                    self._leave_out(decision.done)
                 return False
 
     def _decision(self, out: OutputDirectory, key: ContentKey) -> Decision:
@@ -164,11 +218,17 @@ class _Run:
 
         analysis, options = self._prepared.analysis, self._prepared.options
         result = self._course.result
-        items = [item for item in items if item.dataset in {dataset.name for dataset in self._fileset}]
+        names = {dataset.name for dataset in self._fileset}
+        items = [item for item in items if item.dataset in names]
+        unreadable = [failure for failure in unreadable if failure.dataset in names]
+        if self._out is not None:
+            begun(self._out, self._course)
         writer = ResultWriter(self._out, self._units, analysis.processor, self._stale)
-        listener = _Seeded(Listeners(writer, self._viewer), unreadable)
+        listener = _Seeded(Listeners(writer, FailureLog(), self._viewer), unreadable)
         # postprocess is ours to call, on copies: Runner would call it on the sum itself, and lose the sum if it raises.
         work = analysis.processor.process if isinstance(analysis.processor, ProcessorABC) else analysis.processor
+        if options.format == "root":
+            work = Checked(work)
         replicas = {f.name: (f.name, *f.replicas) for d in self._fileset for f in d.files if f.replicas}
 
         def runner(with_executor: Any) -> Any:
@@ -176,15 +236,26 @@ class _Run:
                 executor=with_executor,
                 schema=analysis.schema,
                 chunksize=options.chunksize,
-                xrootdtimeout=options.xrootd_timeout,
+                # A plain number: workers need not have the class of this project's that it is of.
+                xrootdtimeout=int(options.xrootd_timeout),
                 format=options.format,
                 metadata_cache={},
             )
 
         arguments = {} if options.format == "parquet" else {"uproot_options": dict(options.uproot_options or {})}
+        # A factory of the user's may have given its executor a policy of its own.
+        policy = executor.policy if isinstance(executor, PocketExecutor) else self._policy
+        policy = replace(policy, failed_before=sum(1 for failure in unreadable if not failure.skipped))
         if isinstance(executor, PocketExecutor):
             report = Report()
-            executor = replace(executor, listener=listener, replicas=replicas, report=report)
+            executor = replace(
+                executor,
+                listener=listener,
+                replicas=replicas,
+                report=report,
+                policy=policy,
+                ledger=self._ledger(self._course.key),
+            )
             if items:
                 try:
                     runner(executor).run(items, work, **arguments)
@@ -193,9 +264,10 @@ class _Run:
                     if not report.datasets:
                         raise
         else:
-            report = process_with(runner(executor), items, work, arguments, listener)
+            report = process_with(runner(executor), items, work, arguments, listener, policy)
         result.datasets = _all_datasets(self._fileset, report, unreadable)
         result.failures = [failure for outcome in result.datasets for failure in outcome.failures]
+        self._forget_replaced(result.failures)
         result.stopped, result.interrupt = report.stopped, report.interrupt
         sums = {name: wrapped["out"] for name, wrapped in report.unsettled.items() if wrapped is not None}
         total = report.total["out"] if report.total is not None else None
@@ -214,6 +286,29 @@ class _Run:
         if self._out is not None and result.faults and not result.saved:
             raise ProcessingError("\n".join(result.faults))
         return result
+
+    def _ledger(self, key: ContentKey | None) -> FileLedger | None:
+        """Return the ledger of the output directory, emptied where everything is to be computed anew."""
+        if self._out is None or key is None:
+            return None
+        ledger = FileLedger(self._out.path / "ledger", contexts(key, self._fileset))
+        if self._prepared.request.fresh:
+            ledger.clear()
+        return ledger
+
+    def _forget_replaced(self, failures: Sequence[Failure]) -> None:
+        """Let the next run read the metadata of files that are others than those known under the same stamp."""
+        other = {(failure.file, failure.treename) for failure in failures if failure.error == OtherContent.__name__}
+        self._cache.forget(other)
+        self._cache.save()
+
+
+def _pool_for_metadata(executor: ExecutorBase, files: Iterable[Key]) -> AbstractContextManager[Pool]:
+    """Return the executor's own workers, or threads where it has none but this process, or does not tell."""
+    pool = executor.pool if isinstance(executor, PocketExecutor) else None
+    if pool is not None and not isinstance(pool, SerialPool):
+        return nullcontext(pool)
+    return ThreadPool(threads_for(name for name, _ in files))
 
 
 class _Seeded(Listeners):
@@ -235,7 +330,9 @@ class _Seeded(Listeners):
         super().dataset_done(outcome, total)
 
 
-def _all_datasets(fileset: Fileset, report: Report, unreadable: Sequence[Failure]) -> list[DatasetOutcome]:
+def _all_datasets(
+    fileset: Fileset, report: Report, unreadable: Sequence[Failure], *, settled: bool = True
+) -> list[DatasetOutcome]:
     """Return the outcomes in the order of the fileset, with those of which no file could be opened."""
     known = {outcome.plan.dataset: outcome for outcome in report.datasets}
     outcomes = []
@@ -244,7 +341,7 @@ def _all_datasets(fileset: Fileset, report: Report, unreadable: Sequence[Failure
         outcome = known.get(dataset.name)
         if outcome is None:
             plan = DatasetPlan(dataset.name, len(dataset.files), 0, 0)
-            outcome = DatasetOutcome(plan, failures=failures, settled=True)
+            outcome = DatasetOutcome(plan, failures=failures, settled=settled)
         elif not outcome.settled:
             outcome.failures += failures
         outcomes.append(outcome)

@@ -71,7 +71,7 @@ def _option_flags(executor: str, incomplete: str) -> list[CompletionItem]:
         model = model_for(executor)
     except PocketExecError:
         return []
-    flags = {f"--{key}": field.help for key, field in model.option_fields().items()}
+    flags = {f"--{key}": text for key, text in model.option_help().items()}
     return [CompletionItem(flag, help=text) for flag, text in flags.items() if flag.startswith(incomplete)]
 
 
@@ -135,6 +135,12 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option("--dry-run", is_flag=True, help="Print what would run, and start nothing."),
             click.option("--force", is_flag=True, help="Overwrite finished results of another content."),
+            click.option(
+                "--resume/--fresh",
+                default=True,
+                help="Begin with what an earlier run has left in the ledger, or compute everything anew.",
+            ),
+            click.option("--retry-failed", is_flag=True, help="Compute what partial results miss, as --resume."),
             click.option("--quiet", is_flag=True, help="Print errors and the paths of results only."),
         )
     ):
@@ -147,7 +153,7 @@ def _split(text: str | None) -> tuple[str, ...]:
 
 
 def _arguments(ctx: click.Context, params: dict[str, Any]) -> Arguments:
-    from pocket_exec.analysis.fileset import Selection
+    from pocket_exec.analysis.selection import Selection
     from pocket_exec.cli.flags import flag_values
     from pocket_exec.cli.run import Arguments
     from pocket_exec.options.source import FlagValue
@@ -156,6 +162,8 @@ def _arguments(ctx: click.Context, params: dict[str, Any]) -> Arguments:
 
     if params["full"] and params["process_separately"]:
         raise click.UsageError("--full and --process-separately exclude each other.")
+    if params["retry_failed"] and not params["resume"]:
+        raise click.UsageError("--retry-failed and --fresh exclude each other.")
     needs_output = not (params["test"] or params["show_options"] or params["dry_run"])
     missing = [flag for flag, name in (("--cfg", "cfg"), ("-o", "outputdir")) if params[name] is None]
     if not needs_output:
@@ -178,6 +186,7 @@ def _arguments(ctx: click.Context, params: dict[str, Any]) -> Arguments:
         ),
         wanted=Wanted.ALL if params["full"] else Wanted.SEPARATE if params["process_separately"] else Wanted.BOTH,
         force=params["force"],
+        fresh=not params["resume"],
     )
     return Arguments(
         request,
@@ -231,7 +240,7 @@ program.add_command(run_command)
 @program.command()
 def sites() -> None:
     """List the executors: what starts their workers, and which package brings them."""
-    from pocket_exec.cli.listings import show_sites
+    from pocket_exec.cli.site_list import show_sites
 
     show_sites()
 
@@ -245,6 +254,15 @@ def options(executor: str, json_schema: bool, executor_custom_setup: Path | None
     from pocket_exec.cli.listings import show_options_of
 
     show_options_of(executor, executor_custom_setup, json_schema)
+
+
+@program.command()
+@click.argument("outputdir", type=click.Path(path_type=Path))
+def ledger(outputdir: Path) -> None:
+    """List the finished blocks of sums that OUTPUTDIR holds, for a run to go on with."""
+    from pocket_exec.cli.ledger_list import show_ledger
+
+    show_ledger(outputdir)
 
 
 @program.command()

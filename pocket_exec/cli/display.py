@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
 from pocket_exec.cli.figures import count, percent, printable
-from pocket_exec.cli.lines import dataset_line, failure_line, progress_line
+from pocket_exec.cli.lines import dataset_line, progress_line
 from pocket_exec.cli.pace import Pace, Progress, together
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure
 
@@ -26,7 +26,6 @@ _LINE_S, _LONGEST_LINE_S = 5.0, 60.0
 """Seconds between two plain lines at first, and after 20 minutes: the log of a night should be readable too."""
 _STAGE_S = 1.0
 _REFRESH_HZ = 2.0
-_FAILURES_TOLD = 5
 
 
 def time_of_day() -> str:
@@ -80,7 +79,6 @@ class Display:
         self._pace: Pace | None = None
         self._stage = ""
         self._picture_before: RenderableType = ""
-        self._failures_told: set[tuple[str, str]] = set()
         self._began = clock()
         self._line_at = self._last_line = self._began
         self._keep_last_picture: Callable[[], None] = lambda: None
@@ -123,6 +121,12 @@ class Display:
             self._now_and_then(f"processing {events} in {count(total.chunks_planned, 'chunk')}{where}", self._clock())
 
     @_harmless
+    def resumed(self, dataset: str, chunks: int, events: int) -> None:
+        """Count chunks that an earlier run has done; they say nothing of the pace of this one."""
+        if dataset in self._rows:
+            self._rows[dataset].resume(chunks, events)
+
+    @_harmless
     def chunk_done(self, dataset: str, events: int, seconds: float) -> None:
         """Count a chunk; ``seconds`` is what it took on its worker."""
         now = self._clock()
@@ -134,13 +138,9 @@ class Display:
 
     @_harmless
     def chunk_failed(self, failure: Failure) -> None:
-        """Count a chunk that was given up, and tell the first of each kind of failure at once."""
+        """Count a chunk that was given up; the run's log tells why."""
         if failure.dataset in self._rows:
             self._rows[failure.dataset].fail(failure)
-        known = (failure.kind.value, failure.error)
-        if known not in self._failures_told and len(self._failures_told) < _FAILURES_TOLD:
-            self._failures_told.add(known)
-            self._line(failure_line(failure), "yellow" if failure.skipped else "red")
         self._progress_line(self._clock())
 
     @_harmless

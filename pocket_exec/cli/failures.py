@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pocket_exec.cli.figures import count
 from pocket_exec.cli.fitted import Fitted, cell, headed
 from pocket_exec.engine.outcome import Failure
+from pocket_exec.runs.failure_log import same_error
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -44,9 +45,7 @@ def grouped(failures: Iterable[Failure]) -> list[FailureGroup]:
     """Return the failures, those of the same error together; the commonest first, what was left out last."""
     groups: dict[tuple[object, ...], FailureGroup] = {}
     for failure in failures:
-        # Storage errors name the file: that does not make them different.
-        message = failure.message.replace(failure.file, "") if failure.file else failure.message
-        groups.setdefault((failure.skipped, failure.kind, failure.error, message), FailureGroup(failure)).add(failure)
+        groups.setdefault(same_error(failure), FailureGroup(failure)).add(failure)
     return sorted(groups.values(), key=lambda group: (group.first.skipped, -group.count))
 
 

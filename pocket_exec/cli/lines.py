@@ -1,10 +1,10 @@
-"""What is told of a run in single lines: how far it is, what failed, what a dataset came to."""
+"""What is told of a run in single lines: how far it is, and what a dataset came to."""
 
 from __future__ import annotations
 
 from pocket_exec.cli.figures import compact, count, duration, percent, speed
 from pocket_exec.cli.pace import Progress
-from pocket_exec.engine.outcome import DatasetOutcome, Failure
+from pocket_exec.engine.outcome import DatasetOutcome
 
 
 def progress_line(total: Progress, done: int, datasets: int, now: float) -> str:
@@ -36,11 +36,3 @@ def dataset_line(outcome: DatasetOutcome) -> str:
     failures = f"{count(failed, 'chunk')} failed" + (f", {left_out:,} left out" if left_out else "")
     state = "done" if outcome.whole else "incomplete"
     return f"{plan.dataset} {state}: {events}, {chunks}, {failures}, {duration(outcome.seconds)} of worker time"
-
-
-def failure_line(failure: Failure) -> str:
-    """Return a failure with the first line of its error."""
-    what = ": ".join(part for part in (failure.error, *failure.message.splitlines()[:1]) if part)
-    verb = "left out" if failure.skipped else "failed"
-    where = f"{failure.dataset}, {failure.file}, entries {failure.entries}"
-    return f"{verb}: {where}: {what} ({failure.kind})"

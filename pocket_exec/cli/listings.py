@@ -1,38 +1,23 @@
-"""Prints what there is to choose from: executors, options, and what a run would do."""
+"""Prints the options that there are, those of a run, and what a run would do."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
+from pocket_exec.cli.columns import PROSE, print_columns
+from pocket_exec.cli.foresight import foreseen
 from pocket_exec.cli.terminal import Terminal
 from pocket_exec.executors.registry import Registry
-from pocket_exec.options.defaults import known_sites
 from pocket_exec.options.resolve import Resolved
 from pocket_exec.options.show import as_yaml, json_schema, option_rows, resolved_rows
 from pocket_exec.request import Prepared, Request, choose
 
 LONGEST_FILE_LIST = 3
-
-
-def show_sites() -> None:
-    """Print all executors; those whose workers this version cannot start yet are marked."""
-    sites = known_sites()
-    batch = {name: site.batch_system for site in sites.values() for name in (site.executor, *site.aliases)}
-    registry = Registry.installed()
-    rows = [(entry.name, batch.get(entry.name) or "-", entry.source, entry.target) for entry in registry.entries()]
-    there = {row[0] for row in rows}
-    rows += [
-        (site.executor, site.batch_system or "-", "defaults only", site.description)
-        for site in sites.values()
-        if site.executor not in there
-    ]
-    _print(_table(("executor", "batch system", "source", "factory or site"), sorted(rows)))
 
 
 def show_options_of(executor: str, custom_setup: Path | None, schema: bool) -> None:
@@ -42,7 +27,7 @@ def show_options_of(executor: str, custom_setup: Path | None, schema: bool) -> N
         print(json.dumps(json_schema(model), indent=2))
         return
     rows = [(row.key, row.type, row.default, row.unit, row.help) for row in option_rows(model, defaults)]
-    _print(_table(("option", "type", "default", "unit", "meaning"), rows))
+    print_columns(("option", "type", "default", "unit", "meaning"), rows, PROSE)
 
 
 def _options_of(executor: str, custom_setup: Path | None) -> tuple[Any, Sequence[Any]]:
@@ -61,40 +46,30 @@ def show_resolved(resolved: Resolved[Any], form: str) -> None:
         print(as_yaml(resolved), end="")
         return
     rows = [(row.key, row.value, row.origin) for row in resolved_rows(resolved)]
-    _print(_table(("option", "value", "from"), rows))
+    print_columns(("option", "value", "from"), rows)
 
 
 def show_dry_run(prepared: Prepared, outputdir: Path | None) -> None:
-    """Print what would run and where; nothing is started or written."""
+    """Print what would run, where, and what would become of what is there; nothing is started or written."""
     console = Terminal(highlight=False)
     console.print(Text(f"executor   {prepared.executor.text}"))
-    console.print(Text(f"output     {outputdir if outputdir is not None else '(a directory of its own)'}"))
-    console.print(Text(f"results    {', '.join(unit.name for unit in prepared.units)}"))
+    console.print(
+        Text(f"output     {outputdir if outputdir is not None else '(a directory of its own)'}"), soft_wrap=True
+    )
+    for line in foreseen(prepared, outputdir) if outputdir is not None else ():
+        console.print(Text(f"           {line}"), soft_wrap=True)
+    console.print(Text(f"results    {', '.join(unit.name for unit in prepared.units)}"), soft_wrap=True)
     rows = [
         (dataset.name, str(len(dataset.files)), _few([file.name for file in dataset.files]))
         for dataset in prepared.fileset
     ]
-    console.print(_table(("dataset", "files", "which"), rows))
+    print_columns(("dataset", "files", "which"), rows)
     show_resolved(prepared.resolved, "table")
+    # Another package's factory, or the user's own, may start something as soon as it is made.
+    if prepared.engine_known and (jobs := prepared.make_factory(outputdir).dry_run()):
+        print(f"\n{jobs}", end="")
 
 
 def _few(names: list[str]) -> str:
     more = len(names) - LONGEST_FILE_LIST
     return "\n".join([*names[:LONGEST_FILE_LIST], *([f"and {more} more"] if more > 0 else [])])
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
-
-
-def _print(table: Table) -> None:
-    """Print for a terminal; a pipe gets lines that are not cut at 80 columns."""
-    console = Terminal(highlight=False)
-    if not console.is_terminal:
-        console = Terminal(highlight=False, width=240)
-    console.print(table)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pocket_exec.cli.figures import printable
 from pocket_exec.errors import did_you_mean
+from pocket_exec.runs.failure_log import TRACEBACK, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,7 +64,10 @@ class TerminalHandler(logging.Handler):
 
 
 def message(record: logging.LogRecord) -> str:
-    """Return ``record`` as a line: the time, a word where it is worse than news, the text; tracebacks below."""
+    """Return ``record`` as a line: the time, a word where it is worse than news, the text; tracebacks below.
+
+    A traceback of the user's code is shortened.
+    """
     level = record.levelno
     word = "error: " if level >= logging.ERROR else "warning: " if level >= logging.WARNING else ""
     if level < logging.INFO:
@@ -71,6 +75,8 @@ def message(record: logging.LogRecord) -> str:
     text = f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {word}{record.getMessage()}"
     if record.exc_info and record.exc_info[1] is not None:
         text += "\n" + "".join(traceback.format_exception(record.exc_info[1])).rstrip()
+    if users := getattr(record, TRACEBACK, ""):
+        text += f"\n{shortened(users)}"
     return text
 
 

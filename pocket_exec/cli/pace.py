@@ -87,6 +87,11 @@ class Progress:
         self.events += events
         self.pace.add(now, events, seconds)
 
+    def resume(self, chunks: int, events: int) -> None:
+        """Count chunks that were there already."""
+        self.chunks += chunks
+        self.events += events
+
     def fail(self, failure: Failure) -> None:
         """Count a chunk that was given up."""
         if failure.skipped:

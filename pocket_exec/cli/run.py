@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import tempfile
@@ -51,6 +52,8 @@ def run(arguments: Arguments) -> int:
         if outputdir is None:
             outputdir = Path(tempfile.mkdtemp(prefix=f"pocket-exec-{analysis.name}-"))
             stack.callback(_remove_if_empty, outputdir)
+        # What is imported by now stays to the end: no collection of the run needs to go through it again.
+        gc.freeze()
         result = run_request(arguments.request, analysis, outputdir, display)
     _close(result, outputdir, arguments)
     return result.status
@@ -84,6 +87,13 @@ def _only_show(arguments: Arguments) -> int:
     return 0
 
 
+def _left_out(result: RunResult) -> list[str]:
+    """Return the datasets that the user's own word has left nothing of."""
+    return [
+        outcome.plan.dataset for outcome in result.datasets if outcome.whole and outcome.failures and not outcome.chunks
+    ]
+
+
 def _close(result: RunResult, outputdir: Path, arguments: Arguments) -> None:
     console = Terminal(highlight=False)
     if result.already_done:
@@ -92,6 +102,8 @@ def _close(result: RunResult, outputdir: Path, arguments: Arguments) -> None:
         for file in result.already_done:
             console.print(str(outputdir / file), markup=False, soft_wrap=True)
         return
+    for dataset in _left_out(result):
+        print(f"warning: {dataset} is in no result: skip-bad-files has left out all of its files", file=sys.stderr)
     files = [WrittenFile(saved.path, saved.bytes, saved.partial) for saved in result.saved]
     show_closing(console, result.datasets, result.seconds, files, quiet=arguments.quiet)
     for text in (result.stopped, *result.faults):

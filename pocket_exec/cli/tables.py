@@ -148,7 +148,7 @@ def _cells(outcome: DatasetOutcome, table: Table, encoding: str) -> Iterator[Tex
         "dataset": (plan.dataset, ""),
         "events in": (f"{plan.events:,}", ""),
         "processed": (f"{outcome.events:,}", ""),
-        "": (percent(outcome.events, plan.events), "" if outcome.events >= plan.events else "yellow"),
+        "": _share(outcome),
         "chunks": (f"{outcome.chunks:,}/{plan.chunks:,}", ""),
         "worker time": (duration(outcome.seconds), ""),
         "failed": (f"{failed:,}", "red" if failed else "dim"),
@@ -157,6 +157,19 @@ def _cells(outcome: DatasetOutcome, table: Table, encoding: str) -> Iterator[Tex
     for column in table.columns:
         text, style = texts[str(column.header)]
         yield cell(text, encoding, style)
+
+
+def _share(outcome: DatasetOutcome) -> tuple[str, str]:
+    """Return the processed part of a dataset and its style: 100 % only where nothing is missing.
+
+    The events of a file that could not be opened are not known, and so not among those planned.
+    """
+    if outcome.failures and not outcome.events:
+        return "0 %", "yellow"
+    share = percent(outcome.events, outcome.plan.events)
+    if outcome.events < outcome.plan.events:
+        return share, "yellow"
+    return (share, "") if outcome.whole else (f"< {share}", "yellow")
 
 
 def _path(file: WrittenFile, encoding: str) -> str:

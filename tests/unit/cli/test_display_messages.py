@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from pocket_exec.cli.messages import level, messages
+from pocket_exec.runs.failure_log import TRACEBACK
 
 log = logging.getLogger("pocket_exec.engine.test")
 
@@ -34,6 +35,17 @@ def test_lines_have_the_time_and_a_word_for_what_is_worse_than_news() -> None:
         "error: no worker started",
     ]
     assert lines[4] == "see log/"
+
+
+def test_a_traceback_of_the_users_is_shortened() -> None:
+    file = io.StringIO()
+    frames = "\n".join(f"  frame {n}" for n in range(50))
+    with messages(Console(file=file)):
+        text = f"Traceback (most recent call last):\n{frames}\nKeyError: 'x'"
+        log.error("chunk failed: DY", extra={TRACEBACK: text})
+    head, *lines = file.getvalue().splitlines()
+    assert head.endswith(" error: chunk failed: DY")
+    assert (len(lines), lines[0], lines[-1]) == (12, "Traceback (most recent call last):", "KeyError: 'x'")
 
 
 @pytest.mark.parametrize(("at", "lines"), [(10, 5), (20, 4), (30, 3), (40, 2), (45, 0)])

@@ -54,6 +54,25 @@ def test_each_dataset_has_a_row_and_all_have_a_sum() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("events", "of", "failures", "share"),
+    [
+        (0, 0, [failed()], "0 %"),
+        (0, 0, [failed(skipped=True)], "0 %"),
+        (1000, 1000, [failed()], "< 100 %"),
+        (1000, 1000, [failed(skipped=True)], "100 %"),
+        (999, 1000, [failed()], "99 %"),
+        (0, 0, [], "100 %"),
+    ],
+)
+def test_all_of_a_dataset_is_processed_only_where_no_file_is_missing(
+    events: int, of: int, failures: list[Failure], share: str
+) -> None:
+    missing = DatasetOutcome(DatasetPlan("TT", 1, 1, of), 1, events, 1.0, failures, settled=True)
+    row = rendered(dataset_table([missing]))[1]
+    assert " ".join(row.split()).startswith(f"TT {of:,} {events:,} {share} 1/1")
+
+
 def test_of_many_datasets_the_incomplete_ones_are_shown() -> None:
     lines = rendered(dataset_table([outcome(f"d{index}", index == 150) for index in range(200)]))
     assert [line.split()[0] for line in lines] == ["dataset", "d150", "and", "total"]
