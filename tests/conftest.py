@@ -22,9 +22,6 @@ ROOT = Path(__file__).parent.parent
 CI = os.environ.get("CI") == "true"
 NANOAOD = "POCKET_EXEC_NANOAOD"
 SESSION = "POCKET_EXEC_TEST_SESSION"
-FARM = ROOT / ".cache" / "farm"
-"""Where `make farm` says that it has built one."""
-
 # An empty directory that Dask keeps for the next cluster.
 _MAY_STAY = {"dask-scratch-space"}
 
@@ -94,12 +91,6 @@ def pytest_configure() -> None:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", before)
     tempfile.tempdir = tempfile.mkdtemp(prefix="pocket-exec-tests-")
     os.environ["TMPDIR"] = tempfile.tempdir
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what needs the farm where there is none; in CI it is there or it is a failure."""
-    if item.get_closest_marker("farm") and not FARM.exists() and not CI:
-        pytest.skip("needs the batch farm: `make farm` builds it")
 
 
 @pytest.hookimpl(trylast=True)

@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,20 @@ from distributed.security import Security
 from pocket_exec.executors.factory import ExecutorFactory
 from pocket_exec.executors.registry import Registry
 from pocket_exec.request import Choice, Request, choose, make_factory, resolved_options
+from tests.contract import fake_farm
 
-EXECUTORS = ["iterative", "futures", "dask", "dask@local", "dask@tcp", "dask@tls"]
-"""Every registered executor; a test fails where this list and the registry differ."""
+EXECUTORS = ["iterative", "futures", "dask", "dask@local", "dask@tcp", "dask@tls", "dask@htcondor", "dask@slurm"]
+"""Every registered executor but the sites; a test fails where these lists and the registry differ."""
+SITES = ["dask@T3", "dask@T3_CH_PSI", "dask@lxplus"]
+"""Sites: what is tested of their batch system's executor holds for them, which add a name only."""
+IN_FAKE_FARM = {
+    "scaleout": 2,
+    "scheduler-host": "127.0.0.1",
+    "scheduler-interface": "lo",
+    "mem-per-worker": "500MB",
+    "poll-interval": 1,
+    "dask-scheduler-port": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -104,12 +115,14 @@ class Named:
     text: str
     choice: Choice
     arguments: tuple[str, ...]
+    run_options: Mapping[str, Any] = field(default_factory=dict)
 
     def factory(self, outputdir: Path | None = None, **steps: Any) -> ExecutorFactory:
         """Return a new factory, of a subclass where ``steps`` overrides methods."""
         assert self.choice.factory is not None
         kind: Any = type("Changed", (self.choice.factory,), steps) if steps else self.choice.factory
-        resolved = resolved_options(Request(), self.choice, {"scaleout": 2, "worker-timeout": 60}, "test")
+        given = {"scaleout": 2, "worker-timeout": 60, **self.run_options}
+        resolved = resolved_options(Request(), self.choice, given, "test")
         changed = Choice(self.choice.name, self.choice.model, self.choice.defaults, self.choice.known, factory=kind)
         return make_factory(changed, resolved, outputdir)
 
@@ -119,6 +132,7 @@ def named(
     request: pytest.FixtureRequest,
     schedulers: Callable[[str], Scheduler],
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Named:
     """Each registered executor in turn, as a user would name it."""
     text: str = request.param
@@ -133,4 +147,12 @@ def named(
             dask.config.refresh()
             choice = choose(Request(executor=text), Registry.installed())
             return Named(text, choice, ("-e", text))
-    return Named(text, choose(Request(executor=text), Registry.installed()), ("-e", text))
+    choice = choose(Request(executor=text), Registry.installed())
+    if text in ("dask@htcondor", "dask@slurm"):
+        directory = tmp_path_factory.mktemp("farm")
+        monkeypatch.setenv("PATH", f"{fake_farm.install(directory)}{os.pathsep}{os.environ['PATH']}")
+        # Logs go there without an output directory.
+        monkeypatch.chdir(directory)
+        flags = tuple(f"--{key}={value}" for key, value in IN_FAKE_FARM.items())
+        return Named(text, choice, ("-e", text, *flags), IN_FAKE_FARM)
+    return Named(text, choice, ("-e", text))

@@ -571,6 +571,21 @@ def test_an_option_without_effect_and_one_of_another_executor_are_said_to_be_so(
     assert "warning: options of other executors, not used by iterative: queue" in ended.err
 
 
+# Where workers put their files
+
+
+@pytest.mark.parametrize(
+    ("directory", "reason"),
+    [("nowhere", "No such file or directory"), ("a file", "Not a directory"), ("a file/in it", "Not a directory")],
+)
+def test_a_local_directory_that_cannot_be_used_is_named_and_no_worker_starts(directory: str, reason: str) -> None:
+    write("a file", "")
+    path = Path(directory).absolute()
+    message = refused(*RUN, "-e", "dask", "--local-directory", path)
+    assert message.strip() == f"local-directory {path}: {reason}"
+    assert results("out") == []
+
+
 # The same in a process of its own
 
 

@@ -43,6 +43,18 @@ def test_a_missing_directory_is_named(tmp_path: Path) -> None:
         run(["true"], timeout_s=30, cwd=tmp_path / "gone")
 
 
+def test_variables_of_the_environment_are_changed_and_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAKEN", "x")
+    monkeypatch.setenv("KEPT", "y")
+    done = run(["sh", "-c", 'echo "$KEPT $NEW ${TAKEN-none}"'], timeout_s=30, env={"NEW": "a b", "TAKEN": None})
+    assert done.stdout == "y a b none\n"
+
+
+def test_a_command_that_takes_too_long_says_what_it_had_said() -> None:
+    with pytest.raises(CommandTimeoutError, match=r"no end after 0\.5 s; it said: waiting"):
+        run(["sh", "-c", "echo waiting >&2; sleep 60"], timeout_s=0.5)
+
+
 def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
     script = 'sleep 60 & echo $! >"$0/child"; trap "" TERM; wait; sleep 60'
     started = time.monotonic()

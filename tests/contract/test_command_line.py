@@ -508,3 +508,48 @@ def test_each_shell_has_a_script(shell: str) -> None:
 
 def test_a_shell_that_is_not_known() -> None:
     assert pocket_exec("completion", "csh").status == 2
+
+
+OPTIONS = """\
+from pocket_exec.options.model import IterativeOptions
+
+
+class Options(IterativeOptions):
+    token: str
+
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "told"),
+    [
+        (OPTIONS, ["-O", "token=hunter2"], "-O 'token=***'"),
+        (OPTIONS, ["--token", "hunter2"], "--token '***'"),
+        ("", ["--custom.token", "hunter2"], "--custom.token '***'"),
+        ("", ["-O", "custom.token=hunter2"], "-O 'custom.token=***'"),
+        ("", ["-O", "custom={token: hunter2}"], "-O 'custom=***'"),
+    ],
+)
+def test_no_file_of_a_run_names_a_secret_of_its_command_line(
+    options: str, words: list[str], told: str, fileset: Fileset
+) -> None:
+    text = COUNT.replace(
+        "        meta = events.metadata\n",
+        "        meta = events.metadata\n"
+        "        import pathlib\n"
+        "        pathlib.Path('lock seen').write_bytes(pathlib.Path('out/run.lock').read_bytes())\n",
+    )
+    write_cfg(fileset, text=text)
+    Path("mine.py").write_text(
+        f"from pocket_exec.executors import IterativeExecutorFactory\n{options}\n\n"
+        "def get_executor_factory(name, run_options, outputdir):\n"
+        "    assert run_options['token'] == 'hunter2'\n"
+        "    return IterativeExecutorFactory(run_options, outputdir)\n"
+    )
+    ended = runner(*RUN, *words, "--executor-custom-setup", "mine.py")
+    assert ended.status == 0, ended.err
+    seen = Path("lock seen")
+    assert f"runner.py --cfg cfg.py -o out {told} --executor-custom-setup mine.py" in seen.read_text()
+    written = [path for path in Path("out").rglob("*") if path.is_file()]
+    assert [path for path in (seen, *written) if b"hunter2" in path.read_bytes()] == []

@@ -15,7 +15,7 @@ from coffea.processor.executor import WorkItem
 
 from pocket_exec.engine.executor import PocketExecutor
 from pocket_exec.executors.registry import Registry
-from tests.contract.conftest import EXECUTORS, Named
+from tests.contract.conftest import EXECUTORS, SITES, Named
 
 
 def acquired() -> set[str]:
@@ -53,7 +53,7 @@ def fail(*_: Any) -> Any:
 
 
 def test_the_suite_covers_every_registered_executor() -> None:
-    assert sorted(EXECUTORS) == Registry.installed().names()
+    assert sorted([*EXECUTORS, *SITES]) == Registry.installed().names()
 
 
 def test_nothing_is_acquired_before_setup(named: Named) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -159,3 +161,61 @@ def test_a_scheduler_without_workers_is_a_farm_error_after_worker_timeout(tmp_pa
         pocket_exec.open_executor(f"dask@{address}", worker_timeout=2),
     ):
         pass
+
+
+def test_another_runs_code_on_the_same_workers_is_refused_until_that_run_has_ended(
+    tmp_path: Path, physics: Path
+) -> None:
+    process = written(physics, 1)
+    options: dict[str, Any] = {"worker_timeout": 30, "module_dirs": [physics]}
+    with elsewhere(tmp_path) as address:
+        with pocket_exec.open_executor(f"dask@{address}", **options) as first:
+            other = written(physics, 2)
+            with (
+                pytest.raises(FarmError, match=r"another run with other code is using these workers \(Client-"),
+                pocket_exec.open_executor(f"dask@{address}", **options),
+            ):
+                pass
+            # The one that was there first is none the worse.
+            total, error = first(ITEMS, process, None)
+            assert (error, total["out"]["numbers"]) == (0, {1})
+        with pocket_exec.open_executor(f"dask@{address}", **options) as second:
+            total, error = second(ITEMS, other, None)
+        assert (error, total["out"]["numbers"]) == (0, {2})
+
+
+def test_runs_of_the_same_code_share_the_workers(tmp_path: Path, physics: Path) -> None:
+    process = written(physics, 1)
+    options: dict[str, Any] = {"worker_timeout": 30, "module_dirs": [physics]}
+    with elsewhere(tmp_path) as address, pocket_exec.open_executor(f"dask@{address}", **options) as first:
+        with pocket_exec.open_executor(f"dask@{address}", **options) as second:
+            for executor in (first, second):
+                assert executor(ITEMS, process, None)[0]["out"]["numbers"] == {1}
+        assert first(ITEMS, process, None)[0]["out"]["numbers"] == {1}
+
+
+def test_code_of_a_client_that_was_killed_refuses_nobody(tmp_path: Path, physics: Path) -> None:
+    written(physics, 1)
+    with elsewhere(tmp_path) as address:
+        program = (
+            "import os, sys, pocket_exec\n"
+            f"with pocket_exec.open_executor('dask@{address}', worker_timeout=30, module_dirs=[{str(physics)!r}]):\n"
+            "    print('there', flush=True)\n"
+            "    os.kill(os.getpid(), 9)\n"
+        )
+        killed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        assert killed.stdout == "there\n", killed.stderr
+        process = written(physics, 2)
+        with Client(address, set_as_default=False) as client:
+            wait_until_alone(client)
+        with pocket_exec.open_executor(f"dask@{address}", worker_timeout=30, module_dirs=[physics]) as executor:
+            total, error = executor(ITEMS, process, None)
+        assert (error, total["out"]["numbers"]) == (0, {2})
+
+
+def wait_until_alone(client: Client) -> None:
+    """Wait until the scheduler has noticed that a client is gone; it has its own name for itself beside ours."""
+    end = time.monotonic() + 30
+    while len(client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.clients))) > 2:
+        assert time.monotonic() < end
+        time.sleep(0.1)

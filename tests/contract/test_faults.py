@@ -63,8 +63,9 @@ def trouble(process: Any, file: Path, schema: Any = BaseSchema, start: int = 0) 
         def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
             task, item = self._queue.popleft()
             assert self._function is not None
-            told.append(attempt(self._function, item))
-            return [(task, told[-1])]
+            answer = attempt(self._function, item)
+            told.extend(answer.value.failed.values())
+            return [(task, answer)]
 
     with pocket_exec.open_executor(retries=0) as executor:
         executor.pool = One()
@@ -305,6 +306,26 @@ def test_a_result_that_cannot_be_pickled_is_named_by_its_part(
     assert total == {"n": 300}
     assert (failure.entries, failure.kind, failure.attempts) == ("200-300", FaultKind.RESULT, 1)
     assert "['tools']['lock'] cannot be pickled" in failure.message
+
+
+class FailsAsStorage:
+    """A result whose own pickling reads a file that is not there."""
+
+    def __reduce__(self) -> Any:
+        raise FileNotFoundError(2, "No such file or directory", "/nowhere/lookup.json")
+
+
+@pytest.mark.parametrize("name", ["futures", "dask"])
+def test_a_result_whose_pickling_raises_an_oserror_is_not_taken_for_a_bad_file(
+    name: str, file: Path, executors: Callable[[str], Any]
+) -> None:
+    total, (failure,) = partial_run(
+        executors(name), only_here(lambda events: {"n": len(events), "x": FailsAsStorage()}, 200), file
+    )
+    assert total == {"n": 300}
+    assert (failure.entries, failure.kind, failure.attempts) == ("200-300", FaultKind.RESULT, 1)
+    assert "['x'] cannot be pickled" in failure.message
+    assert "/nowhere/lookup.json" in failure.message
 
 
 class Unloadable:

@@ -92,5 +92,10 @@ def test_a_question_is_answered_without_a_slow_import(door: str, words: list[str
     assert _said(_ANSWER, [sorted(SLOW), door, door, *words]) == []
 
 
+@pytest.mark.parametrize(("door", "words"), [("runner", ["--help"]), ("main", ["sites"])])
+def test_flags_and_sites_are_named_without_a_model_of_options(door: str, words: list[str]) -> None:
+    assert _said(_ANSWER, [["pocket_exec.options.base", "pydantic"], door, door, *words]) == []
+
+
 def test_a_slow_import_would_be_seen() -> None:
     assert _slow_imports("json", "numpy") == {"numpy": ["numpy"]}

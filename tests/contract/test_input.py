@@ -20,7 +20,7 @@ from coffea.nanoevents import BaseSchema
 from coffea.processor import IterativeExecutor, Runner
 
 import pocket_exec
-from pocket_exec.analysis.fileset import read_fileset
+from pocket_exec.analysis.fileset_forms import read_fileset
 from pocket_exec.engine.chunks import Cut, needed, read_metadata, work_items
 from pocket_exec.engine.metadata import ReadMetadata
 from pocket_exec.engine.policy import Policy
@@ -155,6 +155,7 @@ class Stages:
 
     def planned(self, plans: Any) -> None: ...
 
+    def resumed(self, dataset: str, chunks: int, events: int) -> None: ...
     def chunk_done(self, dataset: str, events: int, seconds: float) -> None: ...
 
     def chunk_failed(self, failure: Any) -> None: ...

@@ -47,6 +47,9 @@ class Ear:
 
     def planned(self, plans: Any) -> None: ...
 
+    def resumed(self, dataset: str, chunks: int, events: int) -> None:
+        pass
+
     def chunk_done(self, dataset: str, events: int, seconds: float) -> None:
         self.done += 1
         self._at_chunk(self.done)
@@ -264,3 +267,29 @@ def test_plans_are_told_before_the_first_chunk() -> None:
         ear = Planned(lambda done: plans.append(plans[0]) if len(plans) != 1 else None)
         replace(executor, listener=ear)(items(3), count, None)
     assert plans == [DatasetPlan("DY", 1, 3, 30)]
+
+
+def waits_for(item: WorkItem, directory: Path) -> dict[str, Any]:
+    """Let the last chunk of a dataset wait for the first of the next one, or for what is made of the one before."""
+    (directory / f"{item.dataset} {item.entrystart}").touch()
+    awaited = {("first", 10): "second 0", ("second", 20): "first is done"}.get((item.dataset, item.entrystart))
+    end = time.monotonic() + 30
+    while awaited and not (directory / awaited).exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    came = awaited is None or (directory / awaited).exists()
+    return {"out": {"came": came, "n": len(item)}, "processed": {item}}
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_datasets_share_the_workers_and_none_waits_for_the_end_of_another(name: str, tmp_path: Path) -> None:
+    class Done(Ear):
+        def dataset_done(self, outcome: DatasetOutcome, total: Any) -> None:
+            (tmp_path / f"{outcome.plan.dataset} is done").touch()
+
+    sizes = {"first": 2, "second": 3}
+    chunks = [WorkItem(d, d, "Events", 10 * c, 10 * c + 10, b"") for d, n in sizes.items() for c in range(n)]
+    with pocket_exec.open_executor(name, **FAR[name]) as executor:
+        ear = Done(lambda done: None)
+        total, error = replace(executor, listener=ear)(chunks, partial(waits_for, directory=tmp_path), None)
+    # Truths add up as numbers.
+    assert (error, total["out"]) == (0, {"came": 5, "n": 50})

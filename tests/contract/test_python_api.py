@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -46,6 +47,23 @@ class Count(ProcessorABC):  # type: ignore[misc]  # coffea is not typed
         accumulator["post"] = True
 
 
+class FailsOnce(ProcessorABC):  # type: ignore[misc]  # coffea is not typed
+    """Count events, and fail in one dataset until a file is there."""
+
+    def __init__(self, marker: Path, dataset: str) -> None:
+        self.marker = marker
+        self.dataset = dataset
+
+    def process(self, events: Any) -> dict[str, Any]:
+        if events.metadata["dataset"] == self.dataset and len(self.attempts()) < 2:
+            self.marker.with_name(f"{self.marker.name} {len(self.attempts())}").touch()
+            raise ValueError("as told")
+        return {"n": len(events)}
+
+    def attempts(self) -> list[Path]:
+        return sorted(self.marker.parent.glob(f"{self.marker.name} *"))
+
+
 class WithPostprocess(ProcessorABC):  # type: ignore[misc]  # coffea is not typed
     """Count events, with a postprocess that is given."""
 
@@ -75,6 +93,10 @@ def fileset(files: list[str]) -> dict[str, Any]:
 
 def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.glob("*.coffea"))
+
+
+def made(path: Path) -> tuple[int, int]:
+    return path.stat().st_ino, path.stat().st_mtime_ns
 
 
 def status(directory: Path) -> int:
@@ -310,6 +332,28 @@ def test_a_result_that_is_there_already_is_returned_as_it_is(fileset: Any, tmp_p
     assert "output_all.coffea" in second.already_done
 
 
+def test_separate_results_that_are_finished_are_left_as_they_are_by_the_next_run(fileset: Any, tmp_path: Path) -> None:
+    with pytest.raises(PartialResult):
+        pocket_exec.run(fileset, FailsOnce(tmp_path / "failed", "TT"), outputdir=tmp_path / "out", results="separate")
+    assert names(tmp_path / "out") == ["output_DY.coffea"]
+    before = made(tmp_path / "out" / "output_DY.coffea")
+    result = pocket_exec.run(
+        fileset, FailsOnce(tmp_path / "failed", "TT"), outputdir=tmp_path / "out", results="separate"
+    )
+    assert made(tmp_path / "out" / "output_DY.coffea") == before
+    assert list(result.left_as_they_are) == ["output_DY.coffea"]
+    assert [saved.path.name for saved in result.saved] == ["output_TT.coffea"]
+    assert [outcome.plan.dataset for outcome in result.datasets] == ["TT"]
+    # It is a part only: the whole is in the files.
+    assert result.output is None
+    assert names(tmp_path / "out") == ["output_DY.coffea", "output_TT.coffea"]
+    third = pocket_exec.run(
+        fileset, FailsOnce(tmp_path / "failed", "TT"), outputdir=tmp_path / "out", results="separate"
+    )
+    assert sorted(third.already_done) == ["output_DY.coffea", "output_TT.coffea"]
+    assert made(tmp_path / "out" / "output_DY.coffea") == before
+
+
 def test_a_result_of_another_processor_is_not_overwritten(fileset: Any, tmp_path: Path) -> None:
     pocket_exec.run(fileset, Count(), outputdir=tmp_path)
     with pytest.raises(OutputDirectoryError, match="processor state changed: at"):
@@ -339,6 +383,9 @@ class Interrupting:
     def stage(self, text: str, done: int | None = None, total: int | None = None) -> None: ...
 
     def planned(self, plans: Any) -> None: ...
+
+    def resumed(self, dataset: str, chunks: int, events: int) -> None:
+        pass
 
     def chunk_done(self, dataset: str, events: int, seconds: float) -> None:
         self._left -= 1
@@ -418,6 +465,36 @@ def test_an_output_that_cannot_be_pickled_is_named_and_the_others_are_saved(file
     with pytest.raises(PartialResult, match=r"output\['tools'\]\[0\]"):
         pocket_exec.run(fileset, WithPostprocess(lock), outputdir=tmp_path)
     assert names(tmp_path) == ["output_DY.coffea", "output_TT.coffea"]
+
+
+class Refuses:
+    """A result whose own pickling fails as storage does."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __add__(self, other: Any) -> Refuses:
+        return self
+
+    def __reduce__(self) -> Any:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.ENOENT])
+def test_an_output_whose_pickling_raises_an_oserror_is_not_taken_for_a_full_disk(
+    number: int, fileset: Any, tmp_path: Path
+) -> None:
+    def process(events: Any) -> dict[str, Any]:
+        return {"n": len(events), **({"x": Refuses(number)} if events.metadata["dataset"] == "TT" else {})}
+
+    with pytest.raises(PartialResult) as caught:
+        pocket_exec.run(fileset, process, outputdir=tmp_path)
+    # To add it up is to copy it, which fails likewise.
+    assert names(tmp_path) == ["output_DY.coffea", "output_all.partial.coffea"]
+    told = str(caught.value)
+    assert "cannot save output_TT.coffea: output['x'] of the processor's result cannot be pickled (" in told
+    assert os.strerror(number) in told
+    assert "make room" not in told
 
 
 def test_options_are_keywords_that_beat_mappings_that_beat_earlier_ones(fileset: Any) -> None:

@@ -57,10 +57,22 @@ def test_a_signal_saves_what_is_there(named: Named, number: signal.Signals, tmp_
     assert [child for child in alive if "resource_tracker" not in " ".join(child.cmdline())] == []
     out = tmp_path / "out"
     names = sorted(path.name for path in out.iterdir() if path.name != "dask-report.html")
-    assert names == ["log", "output_DY.partial.coffea", "output_all.partial.coffea", "run.json"]
+    assert names == ["ledger", "log", "output_DY.partial.coffea", "output_all.partial.coffea", "run.json"]
     events = load(out / "output_DY.partial.coffea")["events"]
     record = json.loads((out / "run.json").read_text())
     assert record["status"] == {"code": 128 + number, "word": "interrupted"}
     assert record["interrupted"] == number.name
     assert record["datasets"][0]["events_done"] == events > 0
     assert "run the same command again" in (tmp_path / "stderr").read_text()
+
+
+def test_ctrl_c_in_a_terminal_is_answered_by_the_run_alone(named: Named, tmp_path: Path, file: Path) -> None:
+    process = started(named, tmp_path, file, fast=100)
+    # As a terminal does: to every process of the foreground.
+    os.killpg(process.pid, signal.SIGINT)
+    (tmp_path / "slow now").unlink()
+    status = process.wait(60)
+    told = (tmp_path / "stderr").read_text()
+    assert status == 128 + signal.SIGINT, told
+    assert "Traceback" not in told
+    assert "KeyboardInterrupt" not in told

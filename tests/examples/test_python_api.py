@@ -61,7 +61,7 @@ def test_an_executor_of_ones_own_runs_with_an_option_of_its_own(cfg: ModuleType,
 def test_the_option_of_ones_own_has_a_help_text_and_is_checked() -> None:
     model = load_custom(EXAMPLES / "custom_executor" / "my_factory.py").options_model
     assert model is not None
-    assert model.option_fields()["niceness"].help.startswith("How far the workers stand back")
+    assert model.option_help()["niceness"].startswith("How far the workers stand back")
     with (
         pytest.raises(OptionsError, match="niceness"),
         pocket_exec.open_executor("dask", custom_setup=EXAMPLES / "custom_executor" / "my_factory.py", niceness=20),

@@ -1,0 +1,145 @@
+"""A signal is answered wherever it comes: in code that swallows it, while the executor is closed, before a result."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from coffea.util import load
+
+from tests.contract.command_line import COUNT, cfg_of
+
+SWALLOWS = """\
+import time
+from pathlib import Path
+
+from coffea.nanoevents import BaseSchema
+
+
+def process(events):
+    start = events.metadata["entrystart"]
+    if start == 50:
+        try:
+            Path("now").touch()
+            time.sleep(60)
+        except:
+            pass
+    return {"starts": [start]}
+
+
+schema = BaseSchema
+processor = process
+"""
+
+CLOSES_SLOWLY = """\
+import time
+from pathlib import Path
+
+from pocket_exec.executors import IterativeExecutorFactory
+
+
+class Mine(IterativeExecutorFactory):
+    def close(self):
+        Path("now").touch()
+        time.sleep(2)
+        Path("closed").touch()
+
+
+def get_executor_factory(name, run_options, outputdir):
+    return Mine(run_options, outputdir)
+"""
+
+
+@pytest.fixture
+def file(zmumu_files: dict[str, list[Path]]) -> Path:
+    """A file with a few hundred events."""
+    return next(iter(zmumu_files.values()))[0]
+
+
+def signalled(directory: Path, number: signal.Signals, *words: str) -> tuple[int, str]:
+    """Run ``runner.py`` with the cfg.py in ``directory``, send the signal ``now``, and return status and stderr."""
+    command = [sys.executable, "-c", "from pocket_exec.cli import runner; runner()", "--cfg", "cfg.py", "-o", "out"]
+    with (directory / "stderr").open("wb") as err:
+        process = subprocess.Popen(
+            [*command, *words], cwd=directory, stderr=err, stdout=subprocess.DEVNULL, env=dict(os.environ)
+        )
+    end = time.monotonic() + 60
+    while not (directory / "now").exists():
+        assert process.poll() is None, (directory / "stderr").read_text()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.send_signal(number)
+    return process.wait(50), (directory / "stderr").read_text()
+
+
+def record(directory: Path) -> Any:
+    return json.loads((directory / "out" / "run.json").read_text())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_the_processor_swallows_stops_the_run_after_its_chunk(
+    number: signal.Signals, file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cfg.py").write_text(cfg_of({"DY": [file]}, text=SWALLOWS))
+    status, told = signalled(tmp_path, number, "-c", "25")
+    assert status == 128 + number, told
+    assert "run the same command again" in told
+    assert load(tmp_path / "out" / "output_DY.partial.coffea") == {"starts": [0, 25, 50]}
+    assert record(tmp_path)["interrupted"] == number.name
+
+
+def test_a_signal_while_the_executor_is_closed_waits_for_that_and_the_results_are_whole(
+    file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cfg.py").write_text(cfg_of({"DY": [file]}, text=COUNT))
+    (tmp_path / "mine.py").write_text(CLOSES_SLOWLY)
+    words = ("--executor-custom-setup", "mine.py")
+    status, told = signalled(tmp_path, signal.SIGTERM, *words)
+    assert (tmp_path / "closed").exists()
+    assert status == 143, told
+    assert "Traceback" not in told
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.coffea")) == [
+        "output_DY.coffea",
+        "output_all.coffea",
+    ]
+    found = record(tmp_path)
+    assert (found["status"]["code"], found["interrupted"]) == (143, "SIGTERM")
+    assert sorted(row["file"] for row in found["outputs"]) == ["output_DY.coffea", "output_all.coffea"]
+    assert not (tmp_path / "out" / "lock").exists()
+    again = subprocess.run(
+        [sys.executable, "-c", "from pocket_exec.cli import runner; runner()", "--cfg", "cfg.py", "-o", "out", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (again.returncode, again.stdout.partition("\n")[0]) == (
+        0,
+        "All results are there already, made from the same content:",
+    )
+
+
+def test_a_signal_while_a_result_is_made_waits_until_it_is_written(file: Path, tmp_path: Path) -> None:
+    text = COUNT.replace(
+        "processor = Count()",
+        "class Slow(Count):\n"
+        "    def postprocess(self, accumulator):\n"
+        "        import pathlib, time\n"
+        "        pathlib.Path('now').touch()\n"
+        "        time.sleep(5)\n"
+        "        pathlib.Path('waited').touch()\n\n\n"
+        "processor = Slow()",
+    )
+    (tmp_path / "cfg.py").write_text(cfg_of({"DY": [file]}, text=text))
+    status, told = signalled(tmp_path, signal.SIGINT, "--process-separately")
+    assert (tmp_path / "waited").exists()
+    assert status == 130, told
+    # It came while the one result was written: that is whole.
+    assert [path.name for path in (tmp_path / "out").glob("*.coffea")] == ["output_DY.coffea"]

@@ -1,0 +1,188 @@
+"""What keeps a worker from starting ends its job at once, with a status of its own and one line that names the fix."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import LocalCluster
+from distributed.security import Security
+
+from pocket_exec.worker.image import Image
+from pocket_exec.worker.start import client_versions
+from pocket_exec.worker.statuses import WorkerExit
+from tests.contract.worker_jobs import Run, scheduler
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with scheduler() as started:
+        yield started
+
+
+@pytest.fixture
+def run(cluster: LocalCluster, tmp_path: Path) -> Run:
+    return Run(tmp_path / "run", cluster.scheduler_address, cluster.security)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"host_setup_commands": ["false"]}, "failed with status 1: false"),
+        ({"custom_setup_commands": ["true", "(exit 7)", "true"]}, "failed with status 7: (exit 7)"),
+        ({"custom_setup_commands": ["source /no/such/file"]}, "failed with status 1: source /no/such/file"),
+        ({"custom_setup_commands": ["exit 3"]}, "failed with status 3: exit 3"),
+        ({"custom_setup_commands": ["exit 0"]}, "failed with status 0: exit 0"),
+        ({"custom_setup_commands": ["set -e; false; true"]}, "failed with status 1: set -e; false; true"),
+        ({"custom_setup_commands": ["if true; then"]}, "failed with status 2: if true; then"),
+        (
+            {"custom_setup_commands": ["true\nno-such-command-here"]},
+            "failed with status 127: true; no-such-command-here",
+        ),
+        ({"env_script": "/no/such/script.sh"}, "failed with status 1: env-script /no/such/script.sh"),
+    ],
+)
+def test_a_command_that_fails_is_told_with_its_text_and_status(options: dict[str, Any], line: str, run: Run) -> None:
+    assert run.ended(run.script(**options)) == (WorkerExit.SETUP_COMMAND, f"pocket-exec worker w-1: {line}")
+
+
+def test_a_python_that_is_not_there(run: Run) -> None:
+    status, line = run.ended(run.script(executable=["/no/such/python"]))
+    assert status == WorkerExit.NO_PYTHON
+    assert line.endswith("no /no/such/python here; see executable and worker-image")
+
+
+def test_a_python_that_does_not_start(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "python").write_text("#!/bin/sh\nexit 4\n")
+    (tmp_path / "python").chmod(0o755)
+    status, line = run.ended(run.script(executable=[str(tmp_path / "python"), "-X dev"]))
+    assert status == WorkerExit.NO_PYTHON
+    assert line.endswith(f"Python does not start here (status 4): {tmp_path}/python -X dev")
+
+
+def test_a_runtime_that_is_not_there(run: Run) -> None:
+    run.image = Image("/", "/")
+    run.environment["PATH"] = "/nowhere:/usr/bin:/bin"
+    status, line = run.ended(run.script(container_binary="apptainer-of-nowhere"))
+    assert (status, "apptainer-of-nowhere is not there on this machine" in line) == (WorkerExit.NO_RUNTIME, True)
+
+
+def test_an_image_that_has_vanished(run: Run) -> None:
+    run.image = Image("/no/image", "/no/image")
+    status, line = run.ended(run.script(container_binary="/bin/false"))
+    assert status == WorkerExit.NO_IMAGE
+    assert line.endswith("no image /no/image on this machine")
+
+
+def test_an_image_that_does_not_start(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "apptainer").write_text("#!/bin/sh\nexit 255\n")
+    (tmp_path / "apptainer").chmod(0o755)
+    run.image = Image("/", "/")
+    status, line = run.ended(run.script(container_binary=str(tmp_path / "apptainer")))
+    assert status == WorkerExit.NO_IMAGE
+    assert line.endswith("could not start the image (status 255); what it said stands above")
+
+
+def test_a_scheduler_that_cannot_be_reached(run: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        run.address = f"tls://127.0.0.1:{taken.getsockname()[1]}"
+        began = time.monotonic()
+        status, line = run.ended(run.script())
+    assert status == WorkerExit.UNREACHABLE
+    assert (
+        f"the scheduler at {run.address.removeprefix('tls://')} cannot be reached from {socket.gethostname()}" in line
+    )
+    assert "see scheduler-host, scheduler-interface and scheduler-ports" in line
+    assert time.monotonic() - began < 15
+
+
+def test_a_scheduler_of_another_run(run: Run) -> None:
+    run.security = Security.temporary()
+    status, line = run.ended(run.script())
+    assert status == WorkerExit.UNREACHABLE
+    assert "answers, but not with this run's certificate" in line
+
+
+def test_another_version_of_what_decides(run: Run) -> None:
+    run.changes = {"versions": {**client_versions(), "coffea": "0.7.21", "distributed": "2021.1.0", "awkward": "1.0"}}
+    status, line = run.ended(run.script())
+    assert status == WorkerExit.VERSIONS
+    for package, other in (("coffea", "0.7.21"), ("distributed", "2021.1.0")):
+        here = client_versions()[package]
+        assert f"{package} {here} ({other} where the run was started)" in line
+    assert line.endswith("; see executable, local-virtualenv, conda-env and worker-image")
+
+
+def test_another_python_is_told_before_anything_of_this_project_is_read(run: Run) -> None:
+    run.changes = {"versions": {**client_versions(), "python": "3.99"}}
+    status, line = run.ended(run.script())
+    assert status == WorkerExit.VERSIONS
+    assert f"({sys.executable}) and 3.99 where the run was started; see executable" in line
+
+
+def test_a_module_that_is_not_there_is_told_within_a_second(run: Run) -> None:
+    run.needed = ("json", "no_such_module_of_the_user", "nor_this_one")
+    script = run.script()
+    began = time.monotonic()
+    status, line = run.ended(script)
+    assert time.monotonic() - began < 3  # half a second on a machine that does nothing else
+    assert status == WorkerExit.MODULES
+    assert "has no module no_such_module_of_the_user, nor_this_one; see executable" in line
+
+
+def test_a_directory_that_cannot_be_written(run: Run) -> None:
+    status, line = run.ended(run.script(local_directory="/dev/null/$USER"))
+    assert status == WorkerExit.DIRECTORY
+    assert line.endswith("Not a directory; see local-directory")
+    assert "$USER" not in line
+
+
+def test_a_working_directory_that_is_not_there(run: Run) -> None:
+    status, line = run.ended(run.script(working_dir="/no/such/directory"))
+    assert status == WorkerExit.DIRECTORY
+    assert line.endswith("/no/such/directory (working-dir) cannot be entered here; see mounts")
+
+
+def test_ports_that_are_all_taken(run: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        status, line = run.ended(run.script(nanny_ports=str(taken.getsockname()[1])))
+    assert status == WorkerExit.NO_WORKER
+    assert "Dask's worker could not be started" in line
+
+
+@pytest.mark.parametrize(
+    ("missing", "told"),
+    [
+        ("code.zip", "code.zip cannot be read here; see mounts, and shared-filesystem: false"),
+        ("worker.json", "worker.json cannot be read here; see mounts, and shared-filesystem: false"),
+        ("key.pem", "key.pem cannot be read here: the run that made it is over"),
+    ],
+)
+def test_a_file_of_the_run_that_is_gone(missing: str, told: str, run: Run) -> None:
+    script = run.script()
+    (run.directory / missing).unlink()
+    status, line = run.ended(script)
+    assert (status, told in line) == (WorkerExit.FILES, True)
+
+
+def test_a_torn_settings_file(run: Run) -> None:
+    script = run.script()
+    (run.directory / "worker.json").write_text("{")
+    status, line = run.ended(script)
+    assert (status, "the settings cannot be read" in line) == (WorkerExit.FILES, True)
+
+
+def test_a_torn_archive(run: Run) -> None:
+    script = run.script()
+    archive = run.directory / "code.zip"
+    archive.write_bytes(archive.read_bytes()[:5000])
+    status, _ = run.ended(script)
+    assert status == WorkerExit.FILES
