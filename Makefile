@@ -48,6 +48,14 @@ test: $(VENV)/.group-test ## Run the tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) || { status=$$?; \
 	[ $$status -ne 5 ] || echo 'pytest collected no test: nothing was tested' >&2; exit $$status; }
 
+.PHONY: farm
+farm: $(VENV)/.group-test ## Build and start the batch farm of the tests: HTCondor, Apptainer, Slurm (needs root)
+	@$(BIN)/python -m tests.farm_build up
+
+.PHONY: farm-down
+farm-down: ## Stop the batch farm of the tests; what was built stays in .cache
+	@[ ! -x $(BIN)/python ] || $(BIN)/python -m tests.farm_build down
+
 .PHONY: test-pythons
 test-pythons: ## Run the unit tests on each other Python that is found
 	.ci/test-pythons $(BIN)/python
@@ -79,6 +87,7 @@ bench: $(VENV)/.group-test ## Measure against coffea's own executors
 
 .PHONY: clean
 clean: ## Remove what this Makefile makes
+	-@[ ! -x $(BIN)/python ] || $(BIN)/python -m tests.farm_build down
 	rm -rf $(VENV) .cache build dist out/demo $(ZMUMU)/data docs/_build docs/generated .mypy_cache .ruff_cache .pytest_cache \
 	  .import_linter_cache .hypothesis
 	find pocket_exec executor_defaults tests docs examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
