@@ -14,7 +14,8 @@ from measure import Finished, Row, in_turns, process
 FEW, MANY = 100, 10_000
 EVENTS_OF_FILE = 100_000
 GOAL = 1.2
-ROUNDS = 5
+ROUNDS = 2
+"""Peaks of memory repeat to a percent, and the larger runs take most of a minute."""
 RUNNER = Path(sys.executable).parent / "runner.py"
 SCRIPTS = Path(__file__).absolute().parent / "scripts"
 
@@ -23,8 +24,6 @@ ENGINES = {
     "pocket_exec:futures": "futures -s 2",
     "pocket_exec:dask": "dask -s 2",
     "coffea:iterative": "coffea's IterativeExecutor",
-    "coffea:futures": "coffea's FuturesExecutor(workers=2)",
-    "coffea:dask-tls": "coffea's DaskExecutor, 2 workers, TLS",
 }
 WHOLE_RUNS = {"runner.py": "runner.py -e iterative", "coffea:iterative": "script, coffea's IterativeExecutor"}
 
@@ -32,18 +31,17 @@ WHOLE_RUNS = {"runner.py": "runner.py -e iterative", "coffea:iterative": "script
 def rows(*, quick: bool) -> Iterator[Row]:
     """Yield the engines with chunks that do nothing, then whole runs with chunks of a few events."""
     many = MANY // 10 if quick else MANY
-    rounds = 2 if quick else ROUNDS
     engines = {
         f"{name} {chunks}": partial(_peak_mb, [sys.executable, SCRIPTS / "many_chunks.py", name, str(chunks)], {})
         for name in ENGINES
         for chunks in (FEW, many)
     }
-    yield from _growth(ENGINES, in_turns(engines, rounds), many, "trivial chunks")
+    yield from _growth(ENGINES, in_turns(engines, ROUNDS), many, "trivial chunks")
     file = data.one_branch(EVENTS_OF_FILE)
     whole = {
         f"{name} {chunks}": partial(_whole_run, name, chunks, file) for name in WHOLE_RUNS for chunks in (FEW, many)
     }
-    yield from _growth(WHOLE_RUNS, in_turns(whole, rounds), many, "chunks of a file")
+    yield from _growth(WHOLE_RUNS, in_turns(whole, ROUNDS), many, "chunks of a file")
 
 
 def _growth(titles: Mapping[str, str], taken: Mapping[str, list[float]], many: int, chunks: str) -> Iterator[Row]:

@@ -19,6 +19,10 @@ T = TypeVar("T")
 PEAK_SEEN_EVERY_S = 0.02
 
 
+class NotHereError(Exception):
+    """What a measurement needs is not on this machine."""
+
+
 @dataclass(frozen=True)
 class Finished:
     """A process that has ended well."""

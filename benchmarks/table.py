@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,7 +15,18 @@ from measure import Row
 from rich.console import Console
 from rich.table import Table
 
-PACKAGES = ("pocket-exec", "coffea", "dask", "distributed", "uproot", "awkward", "hist", "numpy", "pydantic")
+PACKAGES = (
+    "pocket-exec",
+    "coffea",
+    "dask",
+    "distributed",
+    "dask-jobqueue",
+    "uproot",
+    "awkward",
+    "hist",
+    "numpy",
+    "pydantic",
+)
 HEAD = ("what", "takes", "beside", "takes", "ratio", "of the rounds", "goal", "")
 
 
@@ -39,20 +51,21 @@ def show(rows: Sequence[Row]) -> None:
     Console(width=None if Console().is_terminal else 180).print(table)
 
 
-def markdown(rows: Sequence[Row], machine: str) -> str:
-    """Return the table as a page's part.
+def markdown(name: str, rows: Sequence[Row], machine: str) -> str:
+    """Return the table of one measurement as a page's part, which ``parts`` finds again.
 
     The name ``machine`` is the line that ``machine()`` returned before the measurements.
     """
-    lines = ["| " + " | ".join(HEAD) + " |", "|---|--:|---|--:|--:|--:|--:|---|"]
+    lines = [f"**{name}**", "", "| " + " | ".join(HEAD) + " |", "|---|--:|---|--:|--:|--:|--:|---|"]
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
-    rounds = sorted({len(row.ours) for row in rows})
-    counts = " or ".join(map(str, rounds))
-    explained = (
-        f"Medians of {counts} rounds; within a round each side runs once, in rotating order. "
-        "“Of the rounds”: the smallest and largest ratio of a single round. Rows without a goal are for comparison."
-    )
-    return "\n".join([*lines, "", explained, "", f"Machine: {machine}", ""])
+    counts = " or ".join(map(str, sorted({len(row.ours) for row in rows})))
+    return "\n".join([*lines, "", f"Rounds: {counts}. {machine}", ""])
+
+
+def parts(text: str) -> dict[str, str]:
+    """Return the parts of a page that ``markdown`` has written, by the names of their measurements."""
+    _, *found = re.split(r"^(?=\*\*[a-z-]+\*\*$)", text, flags=re.MULTILINE)
+    return {part.partition("\n")[0].strip("*"): part.strip() + "\n" for part in found}
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -63,7 +76,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row.beside,
         _amount(row.theirs, row.unit),
         f"{row.ratio:.2f}",
-        f"{low:.2f}-{high:.2f}",
+        f"{low:.2f}-{high:.2f}" if len(row.ours) > 1 else "",
         "" if row.goal is None else f"{row.goal:g}",
         row.verdict,
     )
@@ -71,7 +84,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _amount(values: Sequence[float], unit: str) -> str:
     median = statistics.median(values)
-    return f"{median:.0f} {unit}" if median >= 100 else f"{median:.3g} {unit}"
+    return (f"{median:.0f} {unit}" if median >= 100 else f"{median:.3g} {unit}").strip()
 
 
 def _processor() -> str:
