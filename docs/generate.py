@@ -7,6 +7,9 @@ Sphinx calls it before it reads the pages that include what is written to ``docs
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +25,7 @@ from pocket_exec.options.layers import Layer
 from pocket_exec.options.model import BatchOptions, GeneralOptions
 from pocket_exec.options.show import option_rows, options_markdown
 from pocket_exec.runs.record_file import record_json_schema
+from pocket_exec.worker.statuses import WorkerExit
 
 
 def main(directory: Path) -> None:
@@ -33,6 +37,7 @@ def main(directory: Path) -> None:
         "executors.md": "\n".join(executor_table()),
         "cli.md": "\n\n".join(help_texts()),
         "run_record.md": "\n\n".join(schema_tables(schema)),
+        "worker_statuses.md": "\n".join(worker_statuses()),
         "benchmarks.md": benchmark_table(),
         "run.schema.json": json.dumps(schema, indent=2),
     }
@@ -62,6 +67,16 @@ def option_tables() -> Iterator[str]:
     for site in known_sites().values():
         base = scheduler if site.batch_system == "scheduler" else systems.get(site.batch_system, dask)
         yield from OptionTable.of(site.executor).section(beside=base, about=site.description)
+
+
+def worker_statuses() -> Iterator[str]:
+    """Yield a table of the exit statuses of workers that could not start, from the text under each of them."""
+    [kind] = [node for node in ast.parse(inspect.getsource(WorkerExit)).body if isinstance(node, ast.ClassDef)]
+    yield "| status | |"
+    yield "|---|---|"
+    for member, text in itertools.pairwise(kind.body):
+        if isinstance(member, ast.Assign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            yield f"| {ast.literal_eval(member.value)} | {str(text.value.value).replace('``', '`')} |"
 
 
 @dataclass(frozen=True)
