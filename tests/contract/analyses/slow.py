@@ -18,12 +18,13 @@ class Slow(ProcessorABC):  # type: ignore[misc]  # coffea is not typed
         self.sign = sign
 
     def process(self, events: Any) -> dict[str, int]:
-        done = Path(f"{self.sign}, and the fast chunks are done")
-        if events.metadata["entrystart"] < self.fast <= events.metadata["entrystop"]:
-            done.touch()
+        begun = Path(f"{self.sign}, and a fast chunk is done")
+        if events.metadata["entrystart"] < self.fast:
+            begun.touch()
         if events.metadata["entrystart"] >= self.fast:
-            # A worker that came later may be at a slow chunk before the first one is through a fast one.
-            while self.fast and not done.exists():
+            # A worker that came later may be at a slow chunk before the first one is through a fast one. Any fast
+            # one will do: the others may stand in the queue of a worker that is at a slow one.
+            while self.fast and not begun.exists():
                 time.sleep(0.05)
             Path(self.sign).touch()
             while Path(self.sign).exists():
