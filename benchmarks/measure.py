@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import statistics
 import subprocess
@@ -11,8 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, assert_never
 
 T = TypeVar("T")
 
@@ -34,6 +36,14 @@ class Finished:
     """Largest resident memory of the process itself, without its children; NaN where it was not watched."""
 
 
+class Figure(Enum):
+    """What of two sides is held against the goal."""
+
+    RATIO = "ours over theirs; the goal is the most that it may be"
+    SPEED_UP = "theirs over ours; the goal is the least that it may be"
+    AMOUNT = "ours itself; the goal is the most that it may be, and the other side is for information"
+
+
 @dataclass(frozen=True)
 class Row:
     """Two sides of one comparison, a value per round each; less is better."""
@@ -43,19 +53,26 @@ class Row:
     beside: str
     """What it is compared with."""
     theirs: Sequence[float]
+    """Empty where an amount has nothing beside it."""
     unit: str
     goal: float | None = None
-    """The largest ratio that is good enough; None: for information."""
+    """None: for information."""
+    figure: Figure = Figure.RATIO
+    reason: str = ""
+    """Why a goal is known to be missed; told only where it is."""
+    profile: Callable[[], str] | None = None
+    """Runs our side once more and says where its time goes; called only where the goal is missed."""
 
     @property
-    def ratio(self) -> float:
-        """Ratio of the medians."""
-        return statistics.median(self.ours) / statistics.median(self.theirs)
+    def value(self) -> float:
+        """The figure, of the medians."""
+        return self._figure(statistics.median(self.ours), statistics.median(self.theirs) if self.theirs else math.nan)
 
     @property
-    def ratios(self) -> tuple[float, float]:
-        """The smallest and largest ratio of a round."""
-        each = [mine / other for mine, other in zip(self.ours, self.theirs, strict=True)]
+    def values(self) -> tuple[float, float]:
+        """The smallest and largest figure of a round."""
+        theirs = self.theirs or [math.nan] * len(self.ours)
+        each = [self._figure(mine, other) for mine, other in zip(self.ours, theirs, strict=True)]
         return min(each), max(each)
 
     @property
@@ -63,7 +80,18 @@ class Row:
         """Return ``pass``, ``miss``, or nothing where there is no goal."""
         if self.goal is None:
             return ""
-        return "pass" if round(self.ratio, 3) <= self.goal else "miss"
+        value = round(self.value, 3)
+        return "pass" if (value >= self.goal if self.figure is Figure.SPEED_UP else value <= self.goal) else "miss"
+
+    def _figure(self, ours: float, theirs: float) -> float:
+        match self.figure:
+            case Figure.RATIO:
+                return ours / theirs
+            case Figure.SPEED_UP:
+                return theirs / ours
+            case Figure.AMOUNT:
+                return ours
+        assert_never(self.figure)
 
 
 def in_turns(variants: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import assert_never
 
-from measure import Row
+from measure import Figure, Row
 from rich.console import Console
 from rich.table import Table
 
@@ -27,7 +28,7 @@ PACKAGES = (
     "numpy",
     "pydantic",
 )
-HEAD = ("what", "takes", "beside", "takes", "ratio", "of the rounds", "goal", "")
+HEAD = ("what", "takes", "beside", "takes", "figure", "of the rounds", "goal", "")
 
 
 def machine() -> str:
@@ -59,7 +60,18 @@ def markdown(name: str, rows: Sequence[Row], machine: str) -> str:
     lines = [f"**{name}**", "", "| " + " | ".join(HEAD) + " |", "|---|--:|---|--:|--:|--:|--:|---|"]
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
     counts = " or ".join(map(str, sorted({len(row.ours) for row in rows})))
-    return "\n".join([*lines, "", f"Rounds: {counts}. {machine}", ""])
+    return "\n".join([*lines, "", *misses(rows), f"Rounds: {counts}. {machine}", ""])
+
+
+def misses(rows: Sequence[Row]) -> list[str]:
+    """Return a paragraph for each goal that is missed: why, and where the time goes, as lines of Markdown."""
+    lines = []
+    for row in rows:
+        if row.verdict == "miss":
+            lines += [f"Missed: {row.what} ({_figure(row, row.value)}, goal {_goal(row)}). {row.reason}".rstrip(), ""]
+            if row.profile is not None:
+                lines += ["```", row.profile().rstrip(), "```", ""]
+    return lines
 
 
 def parts(text: str) -> dict[str, str]:
@@ -69,20 +81,44 @@ def parts(text: str) -> dict[str, str]:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    low, high = row.ratios
+    low, high = row.values
     return (
         row.what,
         _amount(row.ours, row.unit),
         row.beside,
         _amount(row.theirs, row.unit),
-        f"{row.ratio:.2f}",
-        f"{low:.2f}-{high:.2f}" if len(row.ours) > 1 else "",
-        "" if row.goal is None else f"{row.goal:g}",
+        _figure(row, row.value),
+        f"{_number(row, low)}-{_number(row, high)}" if len(row.ours) > 1 else "",
+        _goal(row),
         row.verdict,
     )
 
 
+def _number(row: Row, value: float) -> str:
+    return f"{value:.3g}" if row.figure is Figure.AMOUNT or abs(value) >= 10 else f"{value:.2f}"
+
+
+def _figure(row: Row, value: float) -> str:
+    match row.figure:
+        case Figure.RATIO:
+            return _number(row, value)
+        case Figure.SPEED_UP:
+            return f"{_number(row, value)} x faster"
+        case Figure.AMOUNT:
+            return f"{_number(row, value)} {row.unit}".rstrip()
+    assert_never(row.figure)
+
+
+def _goal(row: Row) -> str:
+    if row.goal is None:
+        return ""
+    unit = f" {row.unit}".rstrip() if row.figure is Figure.AMOUNT else ""
+    return f"{'>=' if row.figure is Figure.SPEED_UP else '<='} {row.goal:g}{unit}"
+
+
 def _amount(values: Sequence[float], unit: str) -> str:
+    if not values:
+        return ""
     median = statistics.median(values)
     return (f"{median:.0f} {unit}" if median >= 100 else f"{median:.3g} {unit}").strip()
 
