@@ -38,6 +38,8 @@ RETIRE_S = 30.0
 """Longest time for a worker to hand over what it holds before its job is cancelled."""
 WORKERS_END_S = 1.5
 """Time for the workers to end by themselves at the close."""
+LAST_OUTPUT_S = 10.0
+"""Time for what the jobs of these workers have printed to come home, where it is not there by itself."""
 END_S = 10.0
 """Time for each of the steps of the close after that."""
 
@@ -287,7 +289,9 @@ class SupervisedCluster(JobQueueCluster):
             self._watch.wanted = 0
             if self._adaptive is not None:
                 self._adaptive.stop()
+            came = [job.name for job in self.jobs() if job.connected]
             await self._workers_ended()
+            await self._jobs.last_output(came, LAST_OUTPUT_S)
             certain = await self._jobs.end(END_S)
             for worker in list(self._created):
                 # SpecCluster asserts that none of them was left half-way.

@@ -1,4 +1,4 @@
-"""HTCondor, by its commands: condor_submit, condor_q, condor_history, condor_rm, condor_transfer_data."""
+"""HTCondor, by its commands: condor_submit, condor_q, condor_history."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
-from pocket_exec.batch.commands import CommandFailedError, Commands, each_in_turn, failure, with_hint, words
+from pocket_exec.batch.commands import Commands, failure, with_hint, words
 from pocket_exec.batch.ends import Ends
 from pocket_exec.batch.htcondor_description import FIRST, RUN, setting_faults, submit_description
 from pocket_exec.batch.htcondor_jobs import ATTRIBUTES, job_ads, job_status
-from pocket_exec.batch.log_files import job_output
+from pocket_exec.batch.htcondor_output import JobOutput
+from pocket_exec.batch.htcondor_removal import at_schedd, removal_where, removals, remove, remove_where
 from pocket_exec.batch.queues import walltime_fault
 from pocket_exec.batch.system import BatchSystem, JobStatus, Submission, SubmitError, at_place, by_place
 from pocket_exec.command import CommandError, CommandMissingError, Completed, Run, run
@@ -22,10 +23,7 @@ from pocket_exec.options.batch import BatchOptions, HTCondorOptions
 log = logging.getLogger(__name__)
 
 _RANGE = re.compile(r"(\d+)\.(\d+) - (\d+)\.(\d+)")
-_GONE = re.compile(r"not found|Couldn't find|no jobs in the queue", re.IGNORECASE)
 _HISTORY_RECORDS = 10_000
-_REMOVED = 3
-"""``JobStatus`` of a job that is on its way out."""
 _REFUSALS = {
     "MAX_JOBS_PER_SUBMISSION": "jobs-per-submission is more than the schedd allows",
     "MAX_JOBS_PER_OWNER": "jobs-per-owner is more than the schedd allows",
@@ -48,7 +46,7 @@ class HTCondor(BatchSystem):
         self._lock = threading.Lock()
         self._ends = Ends()
         self._over: set[str] = set()
-        self._fetched: set[str] = set()
+        self._output = JobOutput(commands, spooled=options.spool)
 
     @classmethod
     def from_options(cls, options: BatchOptions, run: Run = run) -> Self:
@@ -78,7 +76,7 @@ class HTCondor(BatchSystem):
     def _submit_words(self, schedd: str | None, submission: Submission) -> list[str]:
         spool = ["-spool"] if self._options.spool else []
         # By its name only: a path with "=" in it would be taken for an attribute and its value.
-        return ["condor_submit", "-terse", *_at(schedd), *spool, _file_name(submission)]
+        return ["condor_submit", "-terse", *at_schedd(schedd), *spool, _file_name(submission)]
 
     def submit(self, submission: Submission) -> tuple[str, ...]:
         """Submit all jobs to the first schedd that takes them; one that does not is asked last the next time."""
@@ -122,7 +120,7 @@ class HTCondor(BatchSystem):
     def _undone(self, message: str, schedd: str | None, submission: Submission) -> tuple[str, bool]:
         """Cancel what a failed submission may have left in the queue; return its message, and whether that worked."""
         try:
-            self._remove_where(schedd, f'{RUN} == "{submission.tag}" && {FIRST} == "{submission.names[0]}"')
+            remove_where(self._commands, schedd, f'{RUN} == "{submission.tag}" && {FIRST} == "{submission.names[0]}"')
         except FarmError as error:
             return f"{message}\nWhether it left jobs in the queue is not known: {error}", False
         return message, True
@@ -141,7 +139,7 @@ class HTCondor(BatchSystem):
         return {job: found[job] for job in ids if job in found}
 
     def _asked(self, command: str, schedd: str | None, what: Sequence[str]) -> dict[str, JobStatus]:
-        answer = self._commands.output([command, *_at(schedd), "-json", "-attributes", ATTRIBUTES, *what])
+        answer = self._commands.output([command, *at_schedd(schedd), "-json", "-attributes", ATTRIBUTES, *what])
         return {at_place(ad.job_id, schedd): job_status(ad) for ad in job_ads(answer, command)}
 
     def _history(self, schedd: str | None, gone: Sequence[str]) -> dict[str, JobStatus]:
@@ -156,12 +154,12 @@ class HTCondor(BatchSystem):
 
     def cancel_commands(self, ids: Sequence[str]) -> list[list[str]]:
         """Return one condor_rm for each schedd."""
-        return [self._commands.elsewhere(command) for command in _removals(ids)]
+        return [self._commands.elsewhere(command) for command in removals(ids)]
 
     def cancel_all_commands(self, tag: str) -> list[list[str]]:
         """Return a condor_rm by the run's tag for each schedd."""
         return [
-            self._commands.elsewhere(_removal_where(schedd, f'{RUN} == "{tag}"'))
+            self._commands.elsewhere(removal_where(schedd, f'{RUN} == "{tag}"'))
             for schedd in sorted(self._schedds, key=str)
         ]
 
@@ -170,94 +168,38 @@ class HTCondor(BatchSystem):
         failures = []
         for schedd in sorted(self._schedds, key=str):
             try:
-                self._remove_where(schedd, f'{RUN} == "{tag}"', timeout_s)
+                remove_where(self._commands, schedd, f'{RUN} == "{tag}"', timeout_s)
             except FarmError as error:
                 failures.append(str(error))
         if failures:
             raise FarmError("\n".join(failures))
 
-    def _remove_where(self, schedd: str | None, constraint: str, timeout_s: float | None = None) -> None:
-        """Remove jobs, of which there may be none: that fails with the words for jobs that cannot be removed."""
-        done = self._commands(_removal_where(schedd, constraint), timeout_s=timeout_s)
-        if done.returncode == 0:
-            return
-        said = words(done).splitlines()
-        if not said or not all(_GONE.search(line) for line in said) or self._queued(schedd, constraint, timeout_s):
-            raise CommandFailedError(failure(done))
-
-    def _queued(self, schedd: str | None, constraint: str, timeout_s: float | None) -> bool:
-        """Return whether there are jobs of this kind that are not being removed."""
-        left = f"({constraint}) && JobStatus != {_REMOVED}"
-        done = self._commands(["condor_q", *_at(schedd), "-constraint", left, "-af", "ClusterId"], timeout_s=timeout_s)
-        if done.returncode != 0:
-            raise CommandFailedError(failure(done))
-        return bool(done.stdout.strip())
-
     def cancel(self, ids: Sequence[str]) -> None:
         """Remove jobs, with one condor_rm for each schedd."""
-        each_in_turn(_removals(ids), self._commands, _GONE)
+        remove(self._commands, ids)
 
     def logs(self, job_id: str, submission: Submission, name: str) -> str:
         """Return the end of a worker's output; where it is spooled, it is fetched once the job has ended."""
-        text = job_output(submission.log_directory, name)
-        if text or not self._options.spool:
-            return text
-        if job_id not in self._over:
-            return self._running_output(job_id)
-        self._fetch([job_id])
-        return job_output(submission.log_directory, name)
+        return self._output.end_of(job_id, submission, name, over=job_id in self._over)
+
+    def last_output(self, ids: Sequence[str], timeout_s: float) -> None:
+        """Fetch what is spooled, as the jobs end; then they are still in the queue, ended."""
+        if self._options.spool:
+            self._output.fetch_last(ids, self.status, timeout_s)
 
     def finish(self, ids: Sequence[str]) -> None:
         """Fetch the spooled output of ended jobs, and remove them: until then they stay in the queue, ended."""
         if self._options.spool and ids:
-            self._fetch(ids)
+            self._output.fetch(ids)
             self.cancel(ids)
-
-    def _fetch(self, ids: Iterable[str]) -> None:
-        """Run condor_transfer_data, once for each job: a second time it fails."""
-        new = [job_id for job_id in ids if job_id not in self._fetched]
-        for schedd, group in by_place(new).items():
-            args = ["condor_transfer_data", *_at(schedd), *group]
-            try:
-                done = self._commands(args, timeout_s=self._commands.submit_timeout_s)
-            except CommandError as error:
-                log.warning("the logs of jobs could not be fetched: %s", error)
-                continue
-            if done.returncode == 0:
-                self._fetched.update(at_place(job_id, schedd) for job_id in group)
-            else:
-                log.info("the logs of jobs could not be fetched: %s", failure(done))
-
-    def _running_output(self, job_id: str) -> str:
-        """Return the end of what a running job has printed, as far as its machine tells."""
-        [(schedd, [bare])] = by_place([job_id]).items()
-        said = ""
-        for stream in ([], ["-stderr"]):
-            try:
-                said += self._commands.output(["condor_tail", *_at(schedd), "-maxbytes", "8192", *stream, bare])
-            except FarmError as error:
-                log.debug("no output of a running job: %s", error)
-        return said
 
 
 def _file_name(submission: Submission) -> str:
     return f"{submission.names[0]}.sub"
 
 
-def _at(schedd: str | None) -> list[str]:
-    return ["-name", schedd] if schedd is not None else []
-
-
 def _clusters(ids: Iterable[str]) -> list[str]:
     return sorted({job_id.partition(".")[0] for job_id in ids}, key=int)
-
-
-def _removals(ids: Sequence[str]) -> list[list[str]]:
-    return [["condor_rm", *_at(schedd), *group] for schedd, group in by_place(ids).items()]
-
-
-def _removal_where(schedd: str | None, constraint: str) -> list[str]:
-    return ["condor_rm", *_at(schedd), "-constraint", constraint]
 
 
 def _ids(done: Completed, schedd: str | None, count: int) -> tuple[str, ...] | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from pocket_exec.batch.calls import called
@@ -73,6 +74,15 @@ class Jobs:
             ids = [self._ids.pop(name) for name in names if name in self._ids]
         try:
             await called(self.system.finish, ids)
+        except Exception as error:  # noqa: BLE001 - a batch system may be anybody's
+            log.debug("what %d jobs have left is not brought home: %s", len(ids), error)
+
+    async def last_output(self, names: Collection[str], timeout_s: float) -> None:
+        """Bring home what the jobs of workers leave that have been told to end; a fault of that is none of the run."""
+        with self._books:
+            ids = [self._ids[name] for name in names if name in self._ids]
+        try:
+            await asyncio.wait_for(called(self.system.last_output, ids, timeout_s), 2 * timeout_s)
         except Exception as error:  # noqa: BLE001 - a batch system may be anybody's
             log.debug("what %d jobs have left is not brought home: %s", len(ids), error)
 

@@ -189,6 +189,9 @@ class BatchSystem(ABC):
     def logs(self, job_id: str, submission: Submission, name: str) -> str:
         """Return the end of what a job has printed, both streams; fetched first where it was spooled, "" if nothing."""
 
+    def last_output(self, ids: Sequence[str], timeout_s: float) -> None:  # noqa: B027 - most systems have nothing to do
+        """Bring home what jobs leave at the schedd whose workers are ending, waiting for them within ``timeout_s``."""
+
     def finish(self, ids: Sequence[str]) -> None:  # noqa: B027 - most systems have nothing to do
         """Bring home what ended jobs have left at the schedd (spooled logs), and let the schedd forget them."""
 

@@ -52,6 +52,14 @@ def test_the_result_is_the_same_to_the_bit(zmumu: Zmumu, way: str) -> None:
         assert written["image_date"].startswith("20")
 
 
+def test_the_logs_of_spooled_workers_are_there_after_a_run_that_ended_well(zmumu: Zmumu) -> None:
+    zmumu.run("spooled-logs", "dask@lxplus", NO_KERBEROS)
+    logs = zmumu.directory / "spooled-logs" / "log" / zmumu.record("spooled-logs")["jobs_tag"]
+    written = [path.read_text() for path in logs.glob("*.err")]
+    # A worker that came too late for the end of the run has not ended by itself.
+    assert any("Start worker at" in text for text in written), (written, sorted(logs.iterdir()))
+
+
 def test_without_a_shared_file_system_input_code_and_certificates_travel(
     farm: Farm, zmumu_files: dict[str, list[Path]]
 ) -> None:

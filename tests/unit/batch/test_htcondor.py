@@ -231,6 +231,29 @@ def test_what_was_spooled_is_fetched_and_the_jobs_are_taken_out_of_the_queue() -
     assert unspooled.asked == []
 
 
+def test_what_ending_jobs_have_spooled_is_fetched_as_they_end_within_a_time() -> None:
+    def queue(args: Sequence[str]) -> Completed:
+        looks = len([asked for asked in answers.asked if asked[0] == "condor_q"])
+        first = {"ClusterId": 12, "ProcId": 0, "JobStatus": 4, "ExitCode": 0}
+        second = {"ClusterId": 12, "ProcId": 1, "JobStatus": 4 if looks > 1 else 2, "ExitCode": 0}
+        third = {"ClusterId": 12, "ProcId": 2, "JobStatus": 2}
+        return Completed(tuple(args), 0, json.dumps([first, second, third]), "")
+
+    answers = Answers(condor_q=queue, condor_transfer_data="")
+    condor(answers, spool=True).last_output(["12.0", "12.1", "12.2"], 0.8)
+    fetched = [args[1:] for args in answers.asked if args[0] == "condor_transfer_data"]
+    assert fetched == [["12.0"], ["12.1"]]
+    unspooled = Answers()
+    condor(unspooled).last_output(["12.0"], 1.0)
+    assert unspooled.asked == []
+
+
+def test_a_schedd_that_does_not_answer_keeps_no_run_from_its_end() -> None:
+    answers = Answers(condor_q=failed("SECMAN:2007"))
+    condor(answers, spool=True).last_output(["12.0"], 0.6)
+    assert {args[0] for args in answers.asked} == {"condor_q"}
+
+
 def test_missing_commands_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "condor_q").touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
