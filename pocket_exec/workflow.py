@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from pocket_exec.analysis.fileset import Fileset
 from pocket_exec.engine.chunks import (
     Cut,
+    far_below_a_basket,
     from_cache,
     in_each_dataset,
     needed,
@@ -108,6 +109,8 @@ class _Run:
                 infos.update(read)
             if (missing or not self._prepared.engine_known) and self._settled(infos):
                 return self._course.result
+            if note := far_below_a_basket(self._fileset, infos, self._cut):
+                log.warning("%s", note)
             items = work_items(self._fileset, infos, self._cut)
             return self._process(executor, items, unreadable)
 
@@ -129,7 +132,7 @@ class _Run:
             ProcessingError: more of them than ``max-failures`` cannot be read.
         """
         options = self._prepared.options
-        read = ReadMetadata(options.format, options.xrootd_timeout, options.align_clusters, options.uproot_options)
+        read = ReadMetadata(options.format, options.xrootd_timeout, self._cut.by_clusters, options.uproot_options)
         # Those that are known already are files of this run, too.
         policy = replace(self._policy, max_failures=self._policy.allowed_failures(files))
         found: dict[Key, FileInfo] = {}

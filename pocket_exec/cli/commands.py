@@ -117,7 +117,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--executor-custom-setup", type=_FILE, help="A Python module with your own get_executor_factory."
             ),
             click.option("-ps", "--process-separately", is_flag=True, help="Only one result for each dataset."),
-            click.option("-c", "--chunksize", type=int, metavar="EVENTS", help="Events in a chunk."),
+            click.option("-c", "--chunksize", metavar="EVENTS", help="Events in a chunk, or auto."),
             click.option("-q", "--queue", help="Batch queue, partition or job flavour."),
             click.option(
                 "-O", "settings", multiple=True, metavar="KEY=VALUE", help="Any run option; KEY may be table.key."

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from pocket_exec.analysis.fileset import DataFile, Dataset, Fileset
+from pocket_exec.engine.auto_chunks import auto_ends
 from pocket_exec.engine.batch import RunBatch
 from pocket_exec.engine.dispatch import Dispatch
 from pocket_exec.engine.metadata import FileInfo, ReadMetadata, file_stamp
@@ -20,6 +21,8 @@ from pocket_exec.engine.sums import failure_of
 from pocket_exec.engine.threads import in_threads
 from pocket_exec.errors import CfgError, Fault
 
+FAR_BELOW = 4
+"""A basket with this many times the events of a chunk is worth a word."""
 STAMP_THREADS = 16
 """Files whose stamp is asked for at the same time: each waits for the network, not for the processor."""
 
@@ -31,9 +34,14 @@ Told = Callable[[int, int], None]
 class Cut:
     """How files become chunks; the names are coffea's Runner's."""
 
-    chunksize: int
+    chunksize: int | Literal["auto"]
     align_clusters: bool
     limit_chunks: int | None
+
+    @property
+    def by_clusters(self) -> bool:
+        """Whether it takes the boundaries of a file's clusters."""
+        return self.align_clusters or self.chunksize == "auto"
 
 
 def needed(fileset: Fileset, cut: Cut) -> dict[Key, tuple[Dataset, DataFile]]:
@@ -47,7 +55,7 @@ def from_cache(keys: Sequence[Key], cache: MetadataCache, cut: Cut) -> dict[Key,
     """Return what the cache knows of files that have not changed since."""
     known = [key for key in keys if cache.known(key)]
     stamps = in_threads(file_stamp, [name for name, _ in known], STAMP_THREADS)
-    found = {key: cache.find(key, stamp, clusters=cut.align_clusters) for key, stamp in zip(known, stamps, strict=True)}
+    found = {key: cache.find(key, stamp, clusters=cut.by_clusters) for key, stamp in zip(known, stamps, strict=True)}
     return {key: info for key, info in found.items() if info is not None}
 
 
@@ -147,14 +155,40 @@ def _check_steps(fileset: Fileset, infos: Mapping[Key, FileInfo]) -> None:
 def _chunks(dataset: Dataset, file: DataFile, info: FileInfo, cut: Cut) -> list[Any]:
     from coffea.processor.executor import FileMeta, WorkItem
 
-    if file.steps:
+    if file.steps or cut.chunksize == "auto":
         usermeta = dict(dataset.metadata)
         return [
             WorkItem(dataset.name, file.name, file.treename, start, stop, info.uuid, usermeta, dataset.preload)
-            for start, stop in file.steps
+            for start, stop in file.steps or _auto_steps(info)
         ]
     metadata = {**dataset.metadata, "numentries": info.entries, "uuid": info.uuid}
     if info.clusters is not None:
         metadata["clusters"] = list(info.clusters)
     meta = FileMeta(dataset.name, file.name, file.treename, metadata, dataset.preload)
     return list(meta.chunks(cut.chunksize, cut.align_clusters))
+
+
+def _auto_steps(info: FileInfo) -> Sequence[tuple[int, int]]:
+    # As coffea does with a file without events: it gives a chunk without any.
+    ends = auto_ends(info.entries, info.bytes, info.clusters or ()) or [0]
+    return list(zip([0, *ends], ends, strict=False))
+
+
+def far_below_a_basket(fileset: Fileset, infos: Mapping[Key, FileInfo], cut: Cut) -> str:
+    """Return in a sentence which dataset's chunks are much smaller than a basket; empty where none is."""
+    if cut.chunksize == "auto" or cut.align_clusters:
+        return ""
+    found = [
+        (info.basket, dataset.name)
+        for dataset in fileset
+        for file in dataset.files
+        if not file.steps and (info := infos.get((file.name, file.treename))) is not None
+        if info.entries > cut.chunksize and info.basket >= FAR_BELOW * cut.chunksize
+    ]
+    if not found:
+        return ""
+    basket, name = max(found, key=lambda pair: pair[0])
+    return (
+        f"chunksize {cut.chunksize} is far below a basket of dataset '{name}' (about {basket} events), which is "
+        "decompressed as a whole; 'chunksize: auto' follows the files"
+    )

@@ -171,6 +171,7 @@ class _Run:
             sums = self._sums[dataset]
             tasks = sums.tasks(part)
             known.update(tasks)
+            sums.outcome.resumed += len(tasks)
             for failed in sums.add(part, {}):
                 self._fail(sums, failed)
             if self._listener is not None:

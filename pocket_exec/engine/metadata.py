@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import md5
 from typing import Any
+
+from pocket_exec.engine.file_layout import Layout, parquet_layout, tree_layout
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,10 @@ class FileInfo:
     """Entry numbers at cluster boundaries; None where they were not asked for."""
     stamp: str | None
     """What changes when the file does; None where the storage cannot tell."""
+    bytes: int = 0
+    """Uncompressed size of its events; 0 where it is not known."""
+    basket: int = 0
+    """Events that are decompressed together, about; 0 where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -26,36 +33,37 @@ class ReadMetadata:
 
     format: str
     xrootd_timeout_s: int | None
-    align_clusters: bool
+    clusters: bool
+    """Whether the boundaries of clusters are wanted."""
     uproot_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, item: Any) -> FileInfo:
-        """Open the file and read its tree, as coffea's Runner does before a run.
+        """Open the file and read its tree, once, as coffea's Runner does before a run.
 
         Raises:
             OSError: it cannot be opened; further types where it is not what it should be.
         """
-        from coffea.processor import Runner
-
         # Before it is read: a file that changes in between is read again next time.
         stamp = file_stamp(item.filename)
-        if self.format == "parquet":
-            (found,) = Runner.metadata_fetcher_parquet(item)
-        else:
-            (found,) = Runner.metadata_fetcher_root(
-                self.xrootd_timeout_s, self.align_clusters, dict(self.uproot_options), item
-            )
-        clusters = found.metadata.get("clusters")
-        return FileInfo(
-            int(found.metadata["numentries"]),
-            _uuid_bytes(found.metadata["uuid"]),
-            None if clusters is None else tuple(int(entry) for entry in clusters),
-            stamp,
-        )
+        uuid, layout = self._parquet(item) if self.format == "parquet" else self._root(item)
+        clusters = layout.clusters if self.clusters else None
+        return FileInfo(layout.entries, uuid, clusters, stamp, layout.bytes, layout.basket)
 
+    def _parquet(self, item: Any) -> tuple[bytes, Layout]:
+        # It has no UUID: coffea takes the name's digest, and so do the chunks.
+        return md5(item.filename.encode(), usedforsecurity=False).digest(), parquet_layout(item.filename)
 
-def _uuid_bytes(uuid: Any) -> bytes:
-    return uuid if isinstance(uuid, bytes) else bytes(uuid)
+    def _root(self, item: Any) -> tuple[bytes, Layout]:
+        import uproot
+        from coffea.processor.executor import UprootMissTreeError
+
+        options = {"timeout": self.xrootd_timeout_s, **self.uproot_options}
+        with uproot.open({item.filename: None}, **options) as file:
+            try:
+                tree = file[item.treename]
+            except uproot.exceptions.KeyInFileError as error:
+                raise UprootMissTreeError(str(error)) from error
+            return bytes(file.file.fUUID), tree_layout(tree, clusters=self.clusters)
 
 
 def file_stamp(name: str) -> str | None:

@@ -16,7 +16,7 @@ from pocket_exec.engine.metadata import FileInfo
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 LARGEST = 200_000
 """Entries kept; those that were not used for the longest time go first."""
 
@@ -64,7 +64,8 @@ class MetadataCache:
             if entry is None or stamp is None or entry["stamp"] != stamp or (clusters and entry["clusters"] is None):
                 return None
             boundaries = tuple(map(int, entry["clusters"])) if clusters else None
-            info = FileInfo(int(entry["entries"]), bytes.fromhex(entry["uuid"]), boundaries, stamp)
+            uuid, numbers = bytes.fromhex(entry["uuid"]), (int(entry["bytes"]), int(entry["basket"]))
+            info = FileInfo(int(entry["entries"]), uuid, boundaries, stamp, *numbers)
         except (KeyError, TypeError, ValueError):
             return None  # somebody else has written it
         if entry.get("used") != _today():

@@ -64,6 +64,8 @@ class DatasetOutcome:
     plan: DatasetPlan
     chunks: int = 0
     """Chunks in the sum."""
+    resumed: int = 0
+    """Those of them that an earlier run had computed."""
     events: int = 0
     """Events in the sum."""
     seconds: float = 0.0

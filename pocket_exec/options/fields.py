@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -64,6 +64,15 @@ def _whole_number(value: Any) -> int:
     if number is None or not math.isfinite(number) or number != int(number):
         raise ValueError(f"{shown(value)} is not a whole number{_null_hint(value)}")
     return int(number)
+
+
+def _chunksize(value: Any) -> int | str:
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return "auto"
+    try:
+        return _whole_number(value)
+    except ValueError as error:
+        raise ValueError(f"{shown(value)} is neither a whole number nor 'auto'") from error
 
 
 def _number(value: Any) -> float:
@@ -164,6 +173,9 @@ def _setting(value: Any) -> bool | str | None:
 # Bounds stand before the validator: pydantic applies them to the number that it returns.
 Flag = Annotated[bool, BeforeValidator(_flag), Kind("flag")]
 Positive = Annotated[int, Field(ge=1), BeforeValidator(_whole_number), Kind("whole number from 1")]
+ChunkSize = Annotated[
+    Annotated[int, Field(ge=1)] | Literal["auto"], BeforeValidator(_chunksize), Kind("whole number from 1, or auto")
+]
 NotNegative = Annotated[int, Field(ge=0), BeforeValidator(_whole_number), Kind("whole number from 0")]
 Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(_whole_number), Kind("port")]
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_share), Kind("number from 0 to 1")]

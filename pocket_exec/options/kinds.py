@@ -10,6 +10,7 @@ from pocket_exec.options.base import Options
 from pocket_exec.options.fields import (
     Address,
     Anything,
+    ChunkSize,
     Flag,
     Groups,
     NotNegative,
@@ -31,8 +32,9 @@ class GeneralOptions(Options):
 
     scaleout: Annotated[Positive, Unit("workers"), known_as("workers", "n-workers", "max-scaleout", "jobs")]
     """Number of workers: processes for `futures`, Dask workers for `dask`; with `adaptive` the most there may be."""
-    chunksize: Annotated[Positive, Unit("events"), known_as("chunk-size", "step-size")]
-    """Events in a chunk, about: a file is cut into equal parts of nearly this length."""
+    chunksize: Annotated[ChunkSize, Unit("events"), known_as("chunk-size", "step-size")]
+    """Events in a chunk, about: a file is cut into equal parts of nearly this length. With `auto` it follows from what
+    each file says of itself: the size of an event, and where baskets, clusters or row groups end."""
     limit_files: Annotated[Positive | None, Unit("files"), known_as("max-files", "maxfiles")]
     """Files to take of each dataset, the first ones; null for all."""
     limit_chunks: Annotated[Positive | None, Unit("chunks"), known_as("max-chunks", "maxchunks")]

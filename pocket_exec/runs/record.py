@@ -83,6 +83,8 @@ class DatasetRow(Part):
     """Events to process."""
     chunks_done: int
     """Chunks in the result."""
+    chunks_resumed: int = 0
+    """Those of them that an earlier run had computed and left in the ledger."""
     events_done: int
     """Events in the result."""
     seconds: float
@@ -100,6 +102,7 @@ class DatasetRow(Part):
             chunks=plan.chunks,
             events=plan.events,
             chunks_done=outcome.chunks,
+            chunks_resumed=outcome.resumed,
             events_done=outcome.events,
             seconds=outcome.seconds,
             failures=sum(not failure.skipped for failure in outcome.failures),

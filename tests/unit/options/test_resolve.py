@@ -63,7 +63,7 @@ def test_all_faults_are_told_at_once_with_origin_and_nearest_right_answer() -> N
         "quue (my.yaml, line 1): no such option; did you mean 'queue'?",
         "mem_per_worker (my.yaml, line 4): no such option; did you mean 'mem-per-worker'?",
         "partition (my.yaml, line 6): no such option; did you mean 'queue'?",
-        "chunksize (my.yaml, line 3): 'abc' is not a whole number",
+        "chunksize (my.yaml, line 3): 'abc' is neither a whole number nor 'auto'",
         "limit-files (--limit-files): must be 1 or more, not 0",
         "retries (my.yaml, line 2): must be 0 or more, not -3",
         "mem-per-worker (--mem-per-worker): '2 GiBB' is not a size; write '2GB' or '2GiB'",
