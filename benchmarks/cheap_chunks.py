@@ -12,37 +12,17 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
 import table
+from dimuons import Case, by_hand, by_runner, iterative, ours
 from measure import Row, in_turns
-from nanoaod_like import BASKET, copies, files
+from nanoaod_like import copies, files
+from profiling import profile
 
 ROUNDS = 5
-BRANCHES = ("Muon_pt", "Muon_eta", "Muon_phi", "Muon_charge", "MET_pt")
-
-
-@dataclass(frozen=True)
-class Case:
-    """One kind of file and of chunk."""
-
-    name: str
-    make: Callable[[], list[Path]]
-    events: int
-    """Of each file."""
-    chunksize: int
-    goal: float
-
-    @property
-    def chunks(self) -> list[tuple[int, int]]:
-        """Entry ranges of the chunks of a file."""
-        return [(start, min(start + self.chunksize, self.events)) for start in range(0, self.events, self.chunksize)]
-
-
 CASES = [
     Case("17 branches, 10k", partial(files, 17, 8, 200_000), 200_000, 10_000, 1.3),
     Case("17 branches, 100k", partial(files, 17, 8, 200_000), 200_000, 100_000, 1.3),
@@ -52,64 +32,8 @@ CASES = [
 ]
 
 
-def fill(histogram: Any, pt: Any, eta: Any, phi: Any, charge: Any, met: Any) -> None:
-    """Fill the mass of pairs of muons of opposite charge: the same calls on arrays of any origin."""
-    import awkward as ak
-    import numpy as np
-
-    two = ak.num(pt) == 2
-    pt, eta, phi, charge, met = pt[two], eta[two], phi[two], charge[two], met[two]
-    opposite = charge[:, 0] != charge[:, 1]
-    pt, eta, phi, met = pt[opposite], eta[opposite], phi[opposite], met[opposite]
-    mass2 = 2 * pt[:, 0] * pt[:, 1] * (np.cosh(eta[:, 0] - eta[:, 1]) - np.cos(phi[:, 0] - phi[:, 1]))
-    histogram.fill(mass=ak.to_numpy(np.sqrt(mass2)), met=ak.to_numpy(met))
-
-
-def empty() -> Any:
-    """Return the histogram that all sides fill."""
-    import hist
-
-    return hist.Hist(hist.axis.Regular(100, 0, 200, name="mass"), hist.axis.Regular(10, 0, 200, name="met"))
-
-
-def process(events: Any) -> Any:
-    """Be the processor."""
-    histogram = empty()
-    muons = events.Muon
-    fill(histogram, muons.pt, muons.eta, muons.phi, muons.charge, events.MET.pt)
-    return histogram
-
-
-def by_hand(case: Case, paths: Sequence[Path], *, at_once: bool = False) -> Any:
-    """Be the loop: each file opened once; with ``at_once``, chunks that share baskets are read together."""
-    import uproot
-
-    total = empty()
-    step = max(case.chunksize, BASKET) if at_once else case.chunksize
-    for path in paths:
-        with uproot.open(path) as file:
-            tree = file["Events"]
-            for start in range(0, case.events, step):
-                arrays = tree.arrays(list(BRANCHES), entry_start=start, entry_stop=start + step, how=dict)
-                for first in range(0, min(step, case.events - start), case.chunksize):
-                    fill(total, *(arrays[name][first : first + case.chunksize] for name in BRANCHES))
-    return total
-
-
-def by_runner(executor: Callable[[], Any], case: Case, paths: Sequence[Path]) -> Any:
-    """Be the user's script with coffea's Runner; what must be known of the files is known already, as to the loop."""
-    from coffea.nanoevents import NanoAODSchema
-    from coffea.processor import Runner
-    from coffea.processor.executor import WorkItem
-
-    items = [WorkItem("bench", str(path), "Events", start, stop, b"") for path in paths for start, stop in case.chunks]
-    return Runner(executor=executor(), schema=NanoAODSchema)(items, process)
-
-
 def rows(*, quick: bool, rounds: int | None = None, only: Sequence[str] = ()) -> Iterator[Row]:
     """Yield each case's ratios over the loop, by processor time: the wall's follows where nothing else runs."""
-    from coffea.processor import IterativeExecutor
-
     for case in CASES:
         if only and case.name not in only:
             continue
@@ -117,7 +41,7 @@ def rows(*, quick: bool, rounds: int | None = None, only: Sequence[str] = ()) ->
         sides = {
             "loop": partial(by_hand, case, paths),
             "loop, whole baskets": partial(by_hand, case, paths, at_once=True),
-            "coffea": partial(by_runner, partial(IterativeExecutor, status=False), case, paths),
+            "coffea": partial(by_runner, iterative, case, paths),
             "pocket-exec": partial(by_runner, ours, case, paths),
         }
         expected = sides["loop"]()
@@ -129,18 +53,19 @@ def rows(*, quick: bool, rounds: int | None = None, only: Sequence[str] = ()) ->
         )
         per = len(paths) * len(case.chunks)
         ms = {name: [each / per for each in values] for name, values in took.items()}
-        yield Row(f"{case.name}: pocket-exec", ms["pocket-exec"], "loop", ms["loop"], "ms/chunk", case.goal)
+        yield Row(
+            f"{case.name}: pocket-exec",
+            ms["pocket-exec"],
+            "loop",
+            ms["loop"],
+            "ms/chunk",
+            case.goal,
+            profile=partial(profile, sides["pocket-exec"]),
+        )
         yield Row(
             f"{case.name}: pocket-exec", ms["pocket-exec"], "loop, whole baskets", ms["loop, whole baskets"], "ms/chunk"
         )
         yield Row(f"{case.name}: IterativeExecutor", ms["coffea"], "loop", ms["loop"], "ms/chunk")
-
-
-def ours() -> Any:
-    """Return this project's executor on one core."""
-    from pocket_exec.engine.executor import PocketExecutor
-
-    return PocketExecutor(status=False)
 
 
 def _cpu_ms(side: Callable[[], Any]) -> float:

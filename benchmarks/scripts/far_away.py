@@ -2,7 +2,7 @@
 
     python far_away.py PORT SERVERS_PORT DELAY_S
 
-Each request waits for DELAY_S, as for the way there and back; requests that are under way together wait together, and the
+Each request waits for DELAY_S, as for the way there and back; what is under way together waits together, and the
 bandwidth is the loopback's.
 """
 
