@@ -18,6 +18,7 @@ from typing import Any
 
 from pocket_exec.engine.identity import is_other_content
 from pocket_exec.engine.outcome import FaultKind
+from pocket_exec.engine.raised import packed
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ class Trouble:
     traceback: str = ""
     final: bool = False
     """Whether the pool has made all the attempts that make sense."""
+    raised: tuple[bytes, ...] = ()
+    """The exception and its causes, packed; a caller's own ``except`` goes by their types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +104,22 @@ def describe(error: BaseException) -> Trouble:
     while len(chain) > 1 and _modules(chain[0])[-1:] == [_RUNNER]:
         chain.pop(0)
     raised = chain[0]
+    travelling = packed(list(_chain(raised, lambda later: later.__cause__)))
     if is_other_content(raised):
-        return Trouble(FaultKind.BAD_FILE, False, type(raised).__name__, _message(raised))
+        return Trouble(FaultKind.BAD_FILE, False, type(raised).__name__, _message(raised), raised=travelling)
     causes = list(_chain(raised, _origin))
     reading = [number for number, cause in enumerate(causes) if _while_reading(_modules(cause))]
     if not reading:
         # What Runner itself raises after process() is about the value that process() returned.
         of_value = _modules(raised)[-1:] in ([_RUNNER], [_IN_ITS_PLACE]) and "process()" in _message(raised)
         kind = FaultKind.RESULT if of_value else FaultKind.USER
-        return Trouble(kind, False, type(raised).__name__, _message(raised), _users_traceback(chain))
+        return Trouble(kind, False, type(raised).__name__, _message(raised), _users_traceback(chain), raised=travelling)
     within = itertools.takewhile(_raised_and_caught_by_readers, causes[reading[-1] + 1 :])
     root = [causes[reading[-1]], *within][-1]
     passing = isinstance(root, OSError) and not _permanent(root)
     passing = passing or type(root).__module__.startswith("aiohttp")
     kind = FaultKind.STORAGE if passing else FaultKind.BAD_FILE
-    return Trouble(kind, passing, type(root).__name__, _message(root))
+    return Trouble(kind, passing, type(root).__name__, _message(root), raised=travelling)
 
 
 _RUNNER = "coffea.processor.executor"

@@ -20,6 +20,7 @@ from pocket_exec.engine.outcome import DatasetOutcome, Failure, FaultKind, Liste
 from pocket_exec.engine.plan import Plan, events_in, plan
 from pocket_exec.engine.policy import HOPELESS, Policy
 from pocket_exec.engine.pool import Pool, SerialPool
+from pocket_exec.engine.raised import again
 from pocket_exec.engine.reading import Reading, cheaply
 from pocket_exec.engine.sums import DatasetSum, failure, failure_of, not_addable
 from pocket_exec.errors import FarmError, PartialResult, ProcessingError
@@ -42,11 +43,13 @@ class Report:
     interrupt: KeyboardInterrupt | None = None
     farm: FarmError | None = None
     """The farm's own error, where it ended the run."""
+    cause: BaseException | None = None
+    """What the first chunk that failed had raised; Runner's ``skipbadfiles`` goes by its type."""
 
     def begin(self, datasets: list[DatasetOutcome]) -> None:
         """Forget the call before this one."""
         self.datasets, self.total, self.stopped, self.interrupt = datasets, None, "", None
-        self.unsettled, self.farm = {}, None
+        self.unsettled, self.farm, self.cause = {}, None, None
 
     @property
     def failures(self) -> list[Failure]:
@@ -104,7 +107,11 @@ class PocketExecutor(ExecutorBase):  # type: ignore[misc]  # coffea is not typed
             for settled in done.settled:
                 trouble = settled.answer.trouble
                 if trouble is not None and not self.policy.skip_bad_files:
-                    raise ProcessingError(f"{items[settled.task].filename}: {trouble.error}: {trouble.message}")
+                    file = items[settled.task].filename
+                    # As coffea's own executors let it through, for the type that the caller catches.
+                    error = again(trouble.raised) or ProcessingError(f"{trouble.error}: {trouble.message}")
+                    error.add_note(f"while reading the metadata of {file}")
+                    raise error
             accumulator = accumulate([part.block.value for part in done.parts], accumulator)
         return accumulator
 
@@ -208,6 +215,8 @@ class _Run:
             item = self._plan.items[settled.task]
             if settled.answer.trouble is not None:
                 failures.append(failure_of(item, settled, self._policy))
+                if self._report.cause is None and not failures[-1].skipped:
+                    self._report.cause = again(settled.answer.trouble.raised)
             else:
                 # Runner's own skipbadfiles answers None for a file that it left out.
                 message = "left out by Runner's skipbadfiles"
@@ -268,7 +277,9 @@ def partial(report: Report) -> PartialResult:
         message = f"{report.stopped}; {missing} events are not in the result"
     if failed:
         message += f". First: {told(failed[0])}"
-    return PartialResult(message, failures=failed)
+    error = PartialResult(message, failures=failed)
+    error.__cause__ = report.cause
+    return error
 
 
 def nothing_succeeded(report: Report) -> Exception:
@@ -277,7 +288,9 @@ def nothing_succeeded(report: Report) -> Exception:
         return report.farm
     first = report.failures[0]
     message = f"no chunk succeeded ({len(report.failures)} failed). First: {told(first)}"
-    return ProcessingError(message + (f"\n\n{first.traceback}" if first.traceback else ""))
+    error = ProcessingError(message + (f"\n\n{first.traceback}" if first.traceback else ""))
+    error.__cause__ = report.cause
+    return error
 
 
 def told(failed: Failure) -> str:

@@ -237,7 +237,7 @@ def test_the_metadata_call_raises_what_coffea_would_ignore() -> None:
     def function(item: Meta) -> Any:
         raise OSError(f"no {item.filename}")
 
-    with pytest.raises(ProcessingError, match=r"a\.root"):
+    with pytest.raises(OSError, match=r"a\.root"):
         PocketExecutor()({Meta("b.root"), Meta("a.root")}, function, set_accumulator())
 
 
