@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import cloudpickle
@@ -32,6 +33,6 @@ def again(errors: Sequence[bytes]) -> BaseException | None:
             chain.append(cloudpickle.loads(data))
         except Exception:  # noqa: BLE001 - a class that this process does not have
             continue
-    for error, cause in zip(chain, chain[1:], strict=False):
+    for error, cause in itertools.pairwise(chain):
         error.__cause__ = cause
     return chain[0] if chain else None
