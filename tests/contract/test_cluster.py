@@ -194,14 +194,17 @@ def test_a_queue_that_cannot_be_read_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_jobs_that_the_queue_does_not_list_live_as_long_as_their_workers(tmp_path: Path) -> None:
-    system = local_system(tmp_path, forgetful=True)
+    system = local_system(tmp_path)
     with supervised(system, Maker(tmp_path), 1) as cluster:
         cluster.wait_for_first_worker(60)
+        system.forgetful = True
         (name,) = connected(cluster)
         looks = system.looks
         until(lambda: system.looks > looks + 12)
         assert connected(cluster) == [name]
         system.kill(name)
+        until(lambda: len(system.submissions) > 1)
+        system.forgetful = False
         until(lambda: len(connected(cluster)) == 1 and connected(cluster) != [name])
 
 
