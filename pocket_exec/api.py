@@ -16,6 +16,7 @@ from pocket_exec.engine.outcome import Failure
 from pocket_exec.errors import PartialResult, PocketExecError
 from pocket_exec.executors.proxy import proxy_named
 from pocket_exec.executors.registry import Registry
+from pocket_exec.options.batch import BatchOptions
 from pocket_exec.options.files import check_files
 from pocket_exec.request import Request, choose, make_factory, prepare, resolved_options
 from pocket_exec.runs.course import Course, RunResult, recorded
@@ -145,7 +146,8 @@ def open_executor(
             check_files(resolved, Path.cwd())
             factory = make_factory(choice, resolved, Path(outputdir) if outputdir is not None else None)
             factory = factory.with_modules(*(Path(path).absolute() for path in module_dirs))
-            stack.enter_context(proxy_named(resolved.options))
+            jobs = choice.own and isinstance(resolved.options, BatchOptions)
+            stack.enter_context(proxy_named(resolved.options, looked_at_later=jobs))
             opened = stack.enter_context(factory)
         yield opened
 

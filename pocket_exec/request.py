@@ -16,6 +16,7 @@ from pocket_exec.analysis.protocols import check_protocols
 from pocket_exec.analysis.selection import Selection, select
 from pocket_exec.errors import ExecutorError, Fault, OptionsError
 from pocket_exec.executors.registry import ExecutorName, Registry, parse
+from pocket_exec.options.batch import BatchOptions
 from pocket_exec.options.defaults import defaults_layers, known_sites, model_for, same_executor
 from pocket_exec.options.files import check_files
 from pocket_exec.options.kinds import GeneralOptions
@@ -81,6 +82,11 @@ class Prepared:
         """The resolved options."""
         return self.resolved.options
 
+    @property
+    def submits_jobs(self) -> bool:
+        """Whether the workers are for certain jobs that this project submits, looked at before they are."""
+        return self.engine_known and isinstance(self.options, BatchOptions)
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -96,10 +102,14 @@ class Choice:
     """The distribution of a factory that is not this project's."""
 
     @property
+    def own(self) -> bool:
+        """Whether the factory is this project's."""
+        return self.custom is None and not self.brought_by
+
+    @property
     def here(self) -> bool:
         """Whether the workers are for certain processes of this machine and this Python environment."""
-        own = self.custom is None and not self.brought_by
-        return own and same_executor(self.name.text) in ("iterative", "futures", "dask@local")
+        return self.own and same_executor(self.name.text) in ("iterative", "futures", "dask@local")
 
 
 def choose(request: Request, registry: Registry, in_cfg: str | None = None) -> Choice:
@@ -228,7 +238,7 @@ def prepare(request: Request, analysis: Analysis, registry: Registry) -> Prepare
         lambda outputdir: make_factory(choice, resolved, outputdir).with_modules(
             analysis.directory, processor=analysis.processor
         ),
-        engine_known=choice.custom is None and not choice.brought_by,
+        engine_known=choice.own,
     )
 
 

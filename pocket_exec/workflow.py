@@ -71,7 +71,7 @@ def conduct(prepared: Prepared, out: OutputDirectory | None, viewer: Viewer | No
     if prepared.options.starting_time is not None:
         _wait_until(prepared.options.starting_time, viewer)
     try:
-        with proxy_named(prepared.options):
+        with proxy_named(prepared.options, looked_at_later=prepared.submits_jobs):
             return _Run(prepared, out, viewer, course).conduct()
     finally:
         course.result.seconds = time.monotonic() - course.clock

@@ -13,8 +13,8 @@ from pocket_exec.batch.ends import Ends
 from pocket_exec.batch.htcondor_description import FIRST, RUN, setting_faults, submit_description
 from pocket_exec.batch.htcondor_jobs import ATTRIBUTES, job_ads, job_status
 from pocket_exec.batch.htcondor_output import JobOutput
+from pocket_exec.batch.htcondor_pool import Pool
 from pocket_exec.batch.htcondor_removal import at_schedd, removal_where, removals, remove, remove_where
-from pocket_exec.batch.queues import walltime_fault
 from pocket_exec.batch.system import BatchSystem, JobStatus, Submission, SubmitError, at_place, by_place
 from pocket_exec.command import CommandError, CommandMissingError, Completed, Run, run
 from pocket_exec.errors import ExecutorError, FarmError, OptionsError
@@ -43,6 +43,7 @@ class HTCondor(BatchSystem):
         self._options = options
         self._commands = commands
         self._schedds: list[str | None] = list(options.schedds) or [None]
+        self._pool = Pool(commands)
         self._lock = threading.Lock()
         self._ends = Ends()
         self._over: set[str] = set()
@@ -53,10 +54,7 @@ class HTCondor(BatchSystem):
         """Return the pool as the options describe it; raises ``OptionsError``."""
         if not isinstance(options, HTCondorOptions):
             raise ExecutorError(f"batch-system htcondor needs HTCondor's options, not {type(options).__name__}")
-        faults = setting_faults(options.htcondor_settings)
-        if fault := walltime_fault(options.walltime, options.queue_limits):
-            faults.append(fault)
-        if faults:
+        if faults := setting_faults(options.htcondor_settings):
             raise OptionsError(faults)
         return cls(options, Commands(run, options.submit_env))
 
@@ -140,7 +138,9 @@ class HTCondor(BatchSystem):
 
     def _asked(self, command: str, schedd: str | None, what: Sequence[str]) -> dict[str, JobStatus]:
         answer = self._commands.output([command, *at_schedd(schedd), "-json", "-attributes", ATTRIBUTES, *what])
-        return {at_place(ad.job_id, schedd): job_status(ad) for ad in job_ads(answer, command)}
+        ads = job_ads(answer, command)
+        largest = self._pool.largest() if any(ad.unmatched for ad in ads) else None
+        return {at_place(ad.job_id, schedd): job_status(ad, largest) for ad in ads}
 
     def _history(self, schedd: str | None, gone: Sequence[str]) -> dict[str, JobStatus]:
         """Look up how jobs ended, in a part of the history only: it may be long, far away, or not kept."""

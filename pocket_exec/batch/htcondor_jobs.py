@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pocket_exec.batch.htcondor_holds import CONTAINER_TEST, MORE_MEMORY, SPOOLING, advice, of_policy
+from pocket_exec.batch.htcondor_pool import Largest
 from pocket_exec.batch.system import JobState, JobStatus
 from pocket_exec.errors import FarmError
 
@@ -41,6 +42,13 @@ class JobAd(BaseModel):
     resident_kib: Any = Field(None, alias="ResidentSetSize")
     memory_asked: Any = Field(None, alias="RequestMemory")
 
+    cores_asked: Any = Field(None, alias="RequestCpus")
+
+    @property
+    def unmatched(self) -> bool:
+        """Whether it waits, has never been started, and was rejected when a machine was looked for."""
+        return self.status == 1 and bool(self.reject_reason) and not self.vacate_reason
+
     @property
     def job_id(self) -> str:
         """The id as HTCondor writes it."""
@@ -70,8 +78,10 @@ def job_ads(text: str, command: str) -> list[JobAd]:
         raise FarmError(f"{command} answered what is no list of jobs: {said!r}") from error
 
 
-def job_status(ad: JobAd) -> JobStatus:
-    """Return what an ad says of its job."""
+def job_status(ad: JobAd, largest: Largest | None = None) -> JobStatus:
+    """Return what an ad says of its job; ``largest`` is what the pool's machines have, for one that none has taken."""
+    if ad.unmatched and largest is not None:
+        return _unmatched(ad, largest)
     return _BY_STATUS.get(ad.status, _unheard_of)(ad)
 
 
@@ -101,6 +111,20 @@ def _pending(ad: JobAd) -> JobStatus:
             f"no machine has taken it yet: {ad.reject_reason}; check mem-per-worker, cores-per-worker, requirements"
         )
     return _listed(ad, JobState.PENDING, reason, permanent)
+
+
+def _unmatched(ad: JobAd, largest: Largest) -> JobStatus:
+    """Say what is asked for beside what there is: a job that is larger than every machine never starts."""
+    # An expression comes as text.
+    memory = ad.memory_asked if isinstance(ad.memory_asked, int | float) else 0
+    cores = ad.cores_asked if isinstance(ad.cores_asked, int | float) else 0
+    asked, there = f"{memory:.0f} MiB and {cores:.0f} cores", f"{largest.memory_mib} MiB and {largest.cores} cores"
+    if memory > largest.memory_mib or cores > largest.cores:
+        option = "mem-per-worker" if memory > largest.memory_mib else "cores-per-worker"
+        reason = f"it asks for {asked}, and no machine of the pool has more than {there}; lower {option}"
+        return _listed(ad, JobState.PENDING, reason, permanent=True)
+    reason = f"no machine has taken it yet: {ad.reject_reason}; it asks for {asked}, and machines have up to {there}"
+    return _listed(ad, JobState.PENDING, f"{reason}; check mem-per-worker, cores-per-worker, requirements")
 
 
 def _flips(ad: JobAd) -> tuple[str, bool]:

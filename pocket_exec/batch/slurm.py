@@ -12,7 +12,6 @@ from typing import Self
 from pocket_exec.batch.commands import CommandFailedError, Commands, each_in_turn, failure, with_hint, words
 from pocket_exec.batch.ends import Ends
 from pocket_exec.batch.log_files import job_output, tail
-from pocket_exec.batch.queues import walltime_fault
 from pocket_exec.batch.slurm_jobs import (
     ACCOUNTING_FORMAT,
     QUEUE_FORMAT,
@@ -93,10 +92,7 @@ class Slurm(BatchSystem):
         """Return the cluster as the options describe it; raises ``OptionsError``."""
         if not isinstance(options, SlurmOptions):
             raise ExecutorError(f"batch-system slurm needs Slurm's options, not {type(options).__name__}")
-        faults = setting_faults(options.slurm_settings)
-        if fault := walltime_fault(options.walltime, options.queue_limits):
-            faults.append(fault)
-        if faults:
+        if faults := setting_faults(options.slurm_settings):
             raise OptionsError(faults)
         return cls(options, Commands(run, options.submit_env, unset=_UNSET))
 

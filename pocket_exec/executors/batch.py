@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -16,7 +15,6 @@ from distributed import Client
 
 from pocket_exec.analysis.pickling import modules_named
 from pocket_exec.batch.cluster import SupervisedCluster
-from pocket_exec.batch.find import batch_system
 from pocket_exec.batch.guardian import Guardian
 from pocket_exec.batch.ports import SchedulerPlace
 from pocket_exec.batch.supervisor import Supervision
@@ -55,7 +53,7 @@ class BatchExecutorFactory(DaskExecutorFactory):
             ExecutorError, OptionsError: what was asked for cannot be submitted, all of it at once where it can be.
             FarmError: the farm cannot give it, or no worker comes.
         """
-        jobs = self._jobs(lenient=False)
+        jobs, system = self._jobs(lenient=False)
         options = self.options
         self.stack.enter_context(made(jobs.places))
         guardian = self.stack.enter_context(self._guarded(jobs))
@@ -68,7 +66,7 @@ class BatchExecutorFactory(DaskExecutorFactory):
         started = time.monotonic()
         with dask.config.set(worker_config(options)):
             cluster = SupervisedCluster(
-                self._system,
+                system,
                 jobs.write_settings,
                 guardian=guardian,
                 n_workers=options.adaptive_minimum if options.adaptive else options.scaleout,
@@ -110,19 +108,15 @@ class BatchExecutorFactory(DaskExecutorFactory):
 
     def dry_run(self) -> str:
         """Return what would be submitted; what would be refused on this machine is a warning."""
-        return dry_run_text(self._system, self._jobs(lenient=True))
+        jobs, system = self._jobs(lenient=True)
+        return dry_run_text(system, jobs)
 
-    @cached_property
-    def _system(self) -> BatchSystem:
-        options: BatchOptions = self.options
-        return batch_system(options)
-
-    def _jobs(self, *, lenient: bool) -> WorkerJobs:
+    def _jobs(self, *, lenient: bool) -> tuple[WorkerJobs, BatchSystem]:
         """Look at everything that can be wrong, and decide what the jobs are made of."""
         options: BatchOptions = self.options
         tag = f"pocket-exec-{secrets.token_hex(6)}"
         places = run_places(options, self.outputdir, tag)
-        found = look(options, self._system, places, tag, lenient=lenient)
+        found = look(options, places, tag, lenient=lenient)
         jobs = WorkerJobs(
             options=options,
             tag=tag,
@@ -134,8 +128,10 @@ class BatchExecutorFactory(DaskExecutorFactory):
             modules=modules_named(self.processor) if self.processor is not None else (),
             dask_config={**changed_config(), **worker_config(options)},
         )
-        found.look_at(jobs, self._system)
+        found.look_at(jobs)
         found.settle(self.name or f"dask@{options.batch_system}", lenient=lenient)
+        # Without one, there would have been something to settle.
+        assert found.system is not None
         image = found.image
         self.workers = WorkersRecord(
             image=image.reference if image else None,
@@ -143,7 +139,7 @@ class BatchExecutorFactory(DaskExecutorFactory):
             image_date=image.dated if image else None,
             jobs_tag=tag,
         )
-        return jobs
+        return jobs, found.system
 
     @contextmanager
     def _guarded(self, jobs: WorkerJobs) -> Iterator[Guardian]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from pocket_exec.batch.find import batch_system
 from pocket_exec.batch.system import BatchSystem
 from pocket_exec.command import CommandError, CommandMissingError, run
 from pocket_exec.errors import ExecutorError, FarmError, Fault, OptionsError, PocketExecError
@@ -26,6 +27,7 @@ _KLIST_TIMEOUT_S = 10.0
 class Findings:
     """What was found, good and bad."""
 
+    system: BatchSystem | None = None
     image: Image | None = None
     proxy: WorkerProxy | None = None
     here: list[PocketExecError] = field(default_factory=list)
@@ -33,7 +35,7 @@ class Findings:
     everywhere: list[PocketExecError] = field(default_factory=list)
     """What is wrong on any machine."""
 
-    def look_at(self, jobs: WorkerJobs, system: BatchSystem) -> None:
+    def look_at(self, jobs: WorkerJobs) -> None:
         """Add what is wrong with the texts that would be submitted."""
         with _noted(self.everywhere):
             _ = jobs.listed
@@ -41,8 +43,9 @@ class Findings:
             _ = jobs.archive
             with _noted(self.everywhere):
                 _ = jobs.script
-            with _noted(self.everywhere):
-                system.describe(jobs.example(1))
+            if self.system is not None:
+                with _noted(self.everywhere):
+                    self.system.describe(jobs.example(1))
 
     def settle(self, executor: str, *, lenient: bool) -> None:
         """Raise what was found, all of it in one message; ``lenient`` warns of what another machine may have.
@@ -68,14 +71,16 @@ class Findings:
             raise ExecutorError(text) if mendable else FarmError(text)
 
 
-def look(options: BatchOptions, system: BatchSystem, places: RunPlaces, tag: str, *, lenient: bool) -> Findings:
-    """Look at machine, directories, commands, ticket, image and proxy; nothing is made."""
+def look(options: BatchOptions, places: RunPlaces, tag: str, *, lenient: bool) -> Findings:
+    """Look at batch system, machine, directories, commands, ticket, image and proxy; nothing is made."""
     found = Findings()
+    with _noted(found.everywhere):
+        found.system = batch_system(options)
     found.here += [ExecutorError(str(fault)) for fault in _machine_faults(options, places)]
-    if missing := system.missing_commands():
+    if found.system is not None and (missing := found.system.missing_commands()):
         found.here.append(
             CommandMissingError(
-                f"batch-system {system.name}: {', '.join(missing)} not found in PATH; "
+                f"batch-system {found.system.name}: {', '.join(missing)} not found in PATH; "
                 "start the run where jobs are submitted, or choose another executor (`pocket-exec sites`)"
             )
         )

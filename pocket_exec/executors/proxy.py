@@ -24,8 +24,10 @@ RENEW = "voms-proxy-init -voms cms -rfc --valid 168:0"
 
 
 @contextmanager
-def proxy_named(options: GeneralOptions) -> Iterator[None]:
+def proxy_named(options: GeneralOptions, *, looked_at_later: bool = False) -> Iterator[None]:
     """Set X509_USER_PROXY to the option ``voms-proxy`` for the time of the block; without the option nothing changes.
+
+    With ``looked_at_later`` it is looked at with all else that goes to the workers (``worker_proxy``).
 
     Raises:
         ExecutorError: the proxy is missing or expired, unless ``ignore-grid-certificate`` is set.
@@ -34,7 +36,7 @@ def proxy_named(options: GeneralOptions) -> Iterator[None]:
         yield
         return
     path = _expanded(options.voms_proxy)
-    if not options.ignore_grid_certificate:
+    if not (options.ignore_grid_certificate or looked_at_later):
         left = _left(path, OPTION)
         if left < SHORT:
             _warn_short(path, left)
@@ -96,8 +98,7 @@ def worker_proxy(options: GeneralOptions, runs_for_s: float | None) -> Path | No
         log.warning("%s; the workers get none", error)
         return None
     outlived = runs_for_s is not None and left.total_seconds() < runs_for_s
-    # Of the option's own, proxy_named has warned.
-    if outlived or (left < SHORT and place.said_by != OPTION):
+    if outlived or left < SHORT:
         _warn_short(place.path, left, runs_for_s)
     return place.path
 

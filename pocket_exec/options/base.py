@@ -92,6 +92,14 @@ class Options(Documented):
         """Yield the key and the words of each fault that lies between options; a subclass adds its own."""
         yield from ()
 
+    def bounded(self) -> Iterator[tuple[str, str]]:
+        """Yield the key of each option that another bounds, and the key of that one, whose null is no bound."""
+        yield from ()
+
+    def idle(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield keys of options that do nothing beside the values of others, and why."""
+        yield from ()
+
 
 @functools.cache
 def _described(model: type[Options]) -> dict[str, OptionField]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import SecretStr
@@ -40,6 +40,10 @@ class BatchOptions(DaskOptions):
     """Time after which the batch system ends a job; null for the queue's own."""
     accounting_group: Annotated[Text | None, known_as("account", "project", "acctgroup")]
     """Account, project or accounting group that is charged; null for your default."""
+    mem_per_worker_limit: Size | None
+    """The most memory that a job may ask for here; null where no limit is known."""
+    cores_per_worker_limit: Annotated[Positive | None, Unit("cores")]
+    """The most cores that a job may ask for here; null where no limit is known."""
     disk_per_worker: Annotated[Size | None, known_as("disk", "request-disk")]
     """Scratch disk of a job; null for the batch system's own."""
     gpus_per_worker: Annotated[NotNegative, Unit("GPUs"), known_as("gpus", "request-gpus")]
@@ -51,6 +55,9 @@ class BatchOptions(DaskOptions):
     null leaves it to Dask."""
     scheduler_interface: Annotated[Text | None, known_as("interface")]
     """Network interface of the scheduler, such as `ib0`; null for that of `scheduler-host`."""
+    worker_interface: Text | None
+    """Network interface of the workers, such as `ib0`, by which client and other workers reach them; null leaves it to
+    Dask."""
     scheduler_ports: PortRange | None
     """Ports that the scheduler may take, where a firewall leaves only some open; null for any from
     `dask-scheduler-port` on."""
@@ -134,7 +141,9 @@ class BatchOptions(DaskOptions):
         """Compare walltime and queue, environments and file system."""
         yield from super().contradictions()
         limit = None if self._walltime_replaces_queue() else self.queue_limits.get(self.queue or "")
-        if limit is not None and self.walltime is not None and self.walltime > limit:
+        if why := beyond_all_queues(self.walltime, self.queue_limits):
+            yield "walltime", why
+        elif limit is not None and self.walltime is not None and self.walltime > limit:
             long = [queue for queue, limit in self.queue_limits.items() if limit >= self.walltime]
             hint = f"; '{long[0]}' lets it" if long else ""
             yield "walltime", f"'{self.walltime}' is longer than queue '{self.queue}' lets a job run ('{limit}'){hint}"
@@ -146,6 +155,48 @@ class BatchOptions(DaskOptions):
         if (self.tokenuser is None) != (self.tokenpassword is None):
             given, other = ("user", "password") if self.tokenpassword is None else ("password", "user")
             yield f"token{given}", f"needs token{other} as well"
+
+    def bounded(self) -> Iterator[tuple[str, str]]:
+        """Bound what a job asks for by what the site gives."""
+        yield from super().bounded()
+        yield "mem-per-worker", "mem-per-worker-limit"
+        yield "cores-per-worker", "cores-per-worker-limit"
+
+    def idle(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Tell of what only the script's own start of an image obeys."""
+        yield from super().idle()
+        if self.worker_image is None or self.container_runtime == "none":
+            yield _OF_OWN_RUNTIME, "the workers run in no image (worker-image, container-runtime)"
+        elif self.container_runtime == "site":
+            why = "the batch system starts the image (container-runtime: site) as the site has set it up"
+            yield _OF_OWN_RUNTIME, why
+
+
+_OF_OWN_RUNTIME = (
+    "container-binary",
+    "container-options",
+    "container-home",
+    "container-cache",
+    "mounts",
+    "tokenuser",
+    "tokenpassword",
+)
+"""Options that are words of apptainer's or singularity's command line."""
+
+
+def beyond_all_queues(walltime_s: int | None, limits: Mapping[str, Duration]) -> str | None:
+    """Say that no queue lets a job run for so long; None where one does, or where no limit is known.
+
+    >>> beyond_all_queues(7200, {"short": Duration(3600)})
+    "'02:00:00' is longer than any queue lets a job run; the longest is 'short' ('01:00:00')"
+    """
+    if walltime_s is None or not limits or walltime_s <= max(limits.values()):
+        return None
+    longest = max(limits, key=lambda queue: limits[queue])
+    return (
+        f"'{Duration(walltime_s)}' is longer than any queue lets a job run; "
+        f"the longest is '{longest}' ('{limits[longest]}')"
+    )
 
 
 class HTCondorOptions(BatchOptions):

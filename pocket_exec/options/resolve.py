@@ -106,7 +106,7 @@ def resolve(
         options=options,
         origins={**attempt.stacked.origins, **attempt.keys.custom_origins},
         custom=attempt.keys.custom,
-        notes=tuple(_notes(executor, attempt, model, custom_module)),
+        notes=tuple(_notes(executor, attempt, options, custom_module)),
         from_user=attempt.from_user,
         table_keys=attempt.stacked.table_keys,
     )
@@ -143,19 +143,30 @@ def _checked(model: type[O], stacked: Stacked) -> tuple[O | None, list[Fault]]:
     except ValidationError as error:
         return None, list(faults_of(error, fields, stacked.origins))
     faults = [Fault(key, what, origin_of(key, stacked.origins)) for key, what in options.contradictions()]
-    return options, faults
+    return options, [*faults, *_above_bounds(options, stacked.origins)]
+
+
+def _above_bounds(options: Options, origins: Mapping[str, str]) -> Iterator[Fault]:
+    for key, bound in options.bounded():
+        value, most = options.option_value(key), options.option_value(bound)
+        if value is not None and most is not None and value > most:
+            what = f"'{value}' is more than a job may ask for here: {bound} ({origin_of(bound, origins)}) is '{most}'"
+            yield Fault(key, what, origin_of(key, origins))
 
 
 def _without_repeats(faults: Sequence[Fault]) -> list[Fault]:
     return list(dict.fromkeys(faults))
 
 
-def _notes(executor: str, attempt: _Attempt, model: type[Options], custom_module: bool) -> Iterator[str]:
+def _notes(executor: str, attempt: _Attempt, options: Options, custom_module: bool) -> Iterator[str]:
     yield from dict.fromkeys(attempt.keys.notes)
     if attempt.keys.set_aside:
         yield f"options of other executors, not used by {executor}: {', '.join(attempt.keys.set_aside)}"
     if custom_module:
         return
-    for key, option in model.option_fields().items():
+    for key, option in type(options).option_fields().items():
         if option.without_effect and key in attempt.from_user:
             yield f"{key} ({attempt.stacked.origins[key]}) has no effect: {option.without_effect}"
+    for keys, why in options.idle():
+        if given := [key for key in keys if key in attempt.from_user]:
+            yield f"{', '.join(given)}: no effect, as {why}"

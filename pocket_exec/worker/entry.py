@@ -96,6 +96,7 @@ def prepare(settings: WorkerSettings, name: str, archive: Path, endings: Endings
         raise WorkerFaultError(fault.status, f"{fault}; {settings.fix}") from None
     if told:
         say(name, f"warning: {told}")
+    preflight.check_interface(settings.interface)
     preflight.check_scheduler(settings.scheduler, settings.tls)
 
 

@@ -115,6 +115,16 @@ def _is_there(name: str) -> bool:
         return False
 
 
+def check_interface(name: str | None) -> None:
+    """Look for the network interface that the worker is to listen on."""
+    there = [interface for _, interface in socket.if_nameindex()]
+    if name is not None and name not in there:
+        raise WorkerFaultError(
+            WorkerExit.NO_WORKER,
+            f"no network interface {name} on {socket.gethostname()}, which has {', '.join(there)} (worker-interface)",
+        )
+
+
 def check_scheduler(
     address: str, tls: TLSFiles | None, *, tries: int = CONNECT_TRIES, pause_s: float = PAUSE_S
 ) -> None:

@@ -149,7 +149,7 @@ def worker_settings(
         local_directory=options.local_directory,
         worker_port=options.worker_ports,
         nanny_port=options.nanny_ports,
-        interface=None,
+        interface=options.worker_interface,
         lifetime_s=lifetime_s,
         dask_config=dict(dask_config or {}),
         working_files=working_files,

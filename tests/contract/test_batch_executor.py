@@ -295,6 +295,31 @@ def test_an_expired_proxy_is_refused_before_anything_is_submitted(
     assert called(farm) == []
 
 
+def test_all_that_is_wrong_here_is_told_in_one_message(farm: Path, cfg: Path, tmp_path: Path) -> None:
+    old = proxy(tmp_path / "x509", -timedelta(days=1))
+    flags = [f"--voms-proxy={old}", "--worker-image=/no/image", "--htcondor-settings={queue: 3}", "--submit-host=cern"]
+    told = refused("--cfg", cfg, "-o", tmp_path / "out", "-e", "dask@htcondor", *FLAGS, *flags)
+    for part in (
+        f"voms-proxy {old}: it has expired",
+        "worker-image /no/image: no such file or directory",
+        "htcondor-settings.queue: cannot be set here",
+        "submit-host: this machine is",
+    ):
+        assert part in told
+    assert called(farm) == []
+
+
+def test_an_interface_that_a_worker_has_not_is_told(farm: Path) -> None:
+    given = options(**{"worker-interface": "nosuch0"})
+    told = r"no network interface nosuch0 on .*, which has .*lo.* \(worker-interface\)"
+    with pytest.raises(FarmError, match=told), pocket_exec.open_executor("dask@htcondor", **given):
+        pass
+    given = options(**{"worker-interface": "lo"})
+    with pocket_exec.open_executor("dask@htcondor", **given) as executor:
+        total, _ = executor(ITEMS, double, None)
+    assert total["out"]["n"] == 30
+
+
 def test_a_walltime_that_no_queue_allows_is_refused(farm: Path) -> None:
     given: Mapping[str, Any] = {"queue-limits": {"short": "1h", "long": "1d"}, "walltime": "3d"}
     with (

@@ -183,11 +183,17 @@ def test_the_proxy_reaches_the_workers_and_one_that_has_expired_is_refused(zmumu
 
 
 def test_more_memory_than_any_machine_has_is_told(zmumu: Zmumu, farm: Farm) -> None:
-    said = zmumu.run("memory", "dask@htcondor", "--mem-per-worker=900GB", "--worker-timeout=20", status=4)
-    assert "no worker after 20 s (worker-timeout); jobs: 2 pending" in said
-    assert "check mem-per-worker" in said
+    said = zmumu.run("memory", "dask@htcondor", "--mem-per-worker=900GB", status=4)
+    assert "no worker can start: 2 jobs failed alike: its job can never start: it asks for 858307 MiB" in said
+    assert "and no machine of the pool has more than " in said
+    assert "; lower mem-per-worker" in said
 
 
-def test_a_walltime_that_no_flavour_allows_is_refused(zmumu: Zmumu) -> None:
-    said = zmumu.run("walltime", "dask@lxplus", "--walltime=30d", status=3)
-    assert "walltime: '720:00:00' is longer than any queue lets a job run; the longest is 'nextweek'" in said
+def test_all_that_no_flavour_and_no_machine_allows_is_refused_at_once(zmumu: Zmumu) -> None:
+    wished = ["--walltime=30d", "--mem-per-worker=900GB", "--mem-per-worker-limit=60GB"]
+    said = zmumu.run("refused", "dask@lxplus", *wished, status=3)
+    assert (
+        "walltime (--walltime): '720:00:00' is longer than any queue lets a job run; the longest is 'nextweek'" in said
+    )
+    limit = "mem-per-worker-limit (--mem-per-worker-limit) is '60GB'"
+    assert f"mem-per-worker (--mem-per-worker): '900GB' is more than a job may ask for here: {limit}" in said

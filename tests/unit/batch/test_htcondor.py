@@ -254,6 +254,26 @@ def test_a_schedd_that_does_not_answer_keeps_no_run_from_its_end() -> None:
     assert {args[0] for args in answers.asked} == {"condor_q"}
 
 
+def test_the_pool_is_asked_for_its_machines_once_and_only_for_jobs_that_none_has_taken() -> None:
+    waiting = {"JobStatus": 1, "LastRejMatchReason": "no match found", "RequestMemory": 5000, "RequestCpus": 1}
+    answers = Answers(condor_q=ads({"JobStatus": 1}), condor_status="4000 8\nundefined undefined\n2000 16\n")
+    pool = condor(answers)
+    pool.status(["12.0"])
+    assert [args[0] for args in answers.asked] == ["condor_q"]
+    answers.commands["condor_q"] = ads(waiting)
+    found = [pool.status(["12.0"])["12.0"] for _ in range(2)]
+    assert all(status.permanent and "more than 4000 MiB and 16 cores" in status.reason for status in found)
+    assert [args[0] for args in answers.asked].count("condor_status") == 1
+
+
+@pytest.mark.parametrize("answer", ["", failed("SECMAN:2007"), CommandTimeoutError("condor_status: no end"), "what?"])
+def test_a_pool_that_does_not_tell_its_machines_condemns_no_job(answer: Any) -> None:
+    waiting = {"JobStatus": 1, "LastRejMatchReason": "no match found", "RequestMemory": 5000, "RequestCpus": 1}
+    status = condor(Answers(condor_q=ads(waiting), condor_status=answer)).status(["12.0"])["12.0"]
+    assert not status.permanent
+    assert "no machine has taken it yet: no match found; check mem-per-worker" in status.reason
+
+
 def test_missing_commands_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "condor_q").touch(mode=0o755)
     monkeypatch.setenv("PATH", str(tmp_path))

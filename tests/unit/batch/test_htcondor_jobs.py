@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pocket_exec.batch.htcondor_jobs import ATTRIBUTES, JobAd, job_ads, job_status
+from pocket_exec.batch.htcondor_pool import Largest
 from pocket_exec.batch.system import JobState
 from pocket_exec.errors import FarmError
 
@@ -148,6 +149,30 @@ def test_a_job_that_had_to_make_room_is_not_hopeless() -> None:
 def test_a_job_that_nobody_takes_says_so() -> None:
     status = job_status(ad(JobStatus=1, LastRejMatchReason="no match found"))
     assert status.reason.startswith("no machine has taken it yet: no match found; check mem-per-worker")
+
+
+REJECTED = {"JobStatus": 1, "LastRejMatchReason": "no match found", "RequestMemory": 858307, "RequestCpus": 1}
+
+
+@pytest.mark.parametrize(
+    ("largest", "permanent", "said"),
+    [
+        (Largest(120000, 60), True, "and no machine of the pool has more than 120000 MiB and 60 cores; lower mem-per-"),
+        (Largest(900000, 60), False, "and machines have up to 900000 MiB and 60 cores; check mem-per-worker"),
+        (None, False, "no machine has taken it yet: no match found; check mem-per-worker"),
+    ],
+)
+def test_a_job_that_is_larger_than_every_machine_never_starts(
+    largest: Largest | None, permanent: bool, said: str
+) -> None:
+    status = job_status(ad(**REJECTED), largest)
+    assert (status.state, status.permanent) == (JobState.PENDING, permanent)
+    assert said in status.reason
+
+
+def test_a_request_that_is_an_expression_is_held_against_nothing() -> None:
+    wanted = {**REJECTED, "RequestMemory": "/Expr(2 * 1024)/"}
+    assert not job_status(ad(**wanted), Largest(1000, 8)).permanent
 
 
 @pytest.mark.parametrize(

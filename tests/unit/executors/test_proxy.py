@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from pocket_exec.errors import ExecutorError
-from pocket_exec.executors.proxy import VARIABLE, proxy_named, worker_proxy
+from pocket_exec.executors.proxy import OPTION, VARIABLE, proxy_named, worker_proxy
 from pocket_exec.options.model import GeneralOptions
 
 
@@ -162,6 +162,14 @@ def test_a_proxy_that_ends_before_the_jobs_is_a_warning(tmp_path: Path, caplog: 
     assert caplog.text == ""
     assert worker_proxy(options(voms_proxy=str(path)), 8 * 3600) == path
     assert "ends in 5 hours, before a job that may run 8.0 hours; renew it with `voms-proxy-init" in caplog.text
+
+
+def test_one_that_is_looked_at_with_all_else_is_named_unseen(tmp_path: Path) -> None:
+    path = proxy(tmp_path / "x509", -DAY)
+    with proxy_named(options(voms_proxy=str(path)), looked_at_later=True):
+        assert os.environ[VARIABLE] == str(path)
+        with pytest.raises(ExecutorError, match=f"{OPTION} {path}: it has expired"):
+            worker_proxy(options(voms_proxy=str(path)), None)
 
 
 def test_a_proxy_of_the_variable_that_has_expired_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

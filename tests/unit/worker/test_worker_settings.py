@@ -43,10 +43,17 @@ def test_a_name_that_is_no_unicode_comes_through() -> None:
 
 
 def test_settings_follow_from_the_options() -> None:
-    options = batch_options(cores_per_worker=4, mem_per_worker="2GB", worker_ports="10000:10100", local_directory="/s")
+    options = batch_options(
+        cores_per_worker=4,
+        mem_per_worker="2GB",
+        worker_ports="10000:10100",
+        local_directory="/s",
+        worker_interface="ib0",
+    )
     settings = worker_settings(options, run_files("/run"), scheduler="tls://h:1", modules=["m"], lifetime_s=100)
     assert (settings.nthreads, settings.memory_limit, settings.worker_port) == (4, 1_700_000_000, "10000:10100")
     assert (settings.modules, settings.local_directory, settings.lifetime_s) == (("m",), "/s", 100)
+    assert settings.interface == "ib0"
     assert settings.tls == TLSFiles("/run/ca.pem", "/run/cert.pem", "/run/key.pem")
     assert settings.versions == client_versions()
 
