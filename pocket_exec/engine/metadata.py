@@ -45,13 +45,14 @@ class ReadMetadata:
         """
         # Before it is read: a file that changes in between is read again next time.
         stamp = file_stamp(item.filename)
-        uuid, layout = self._parquet(item) if self.format == "parquet" else self._root(item)
+        uuid, layout = self._parquet(item, stamp) if self.format == "parquet" else self._root(item)
         clusters = layout.clusters if self.clusters else None
         return FileInfo(layout.entries, uuid, clusters, stamp, layout.bytes, layout.basket)
 
-    def _parquet(self, item: Any) -> tuple[bytes, Layout]:
-        # It has no UUID: coffea takes the name's digest, and so do the chunks.
-        return md5(item.filename.encode(), usedforsecurity=False).digest(), parquet_layout(item.filename)
+    def _parquet(self, item: Any, stamp: str | None) -> tuple[bytes, Layout]:
+        # It has no UUID. coffea takes the name's digest; a file that was written anew has to be another one, too.
+        identity = f"{item.filename}\0{stamp or ''}"
+        return md5(identity.encode(), usedforsecurity=False).digest(), parquet_layout(item.filename)
 
     def _root(self, item: Any) -> tuple[bytes, Layout]:
         import uproot

@@ -18,7 +18,7 @@ from distributed import Client
 
 import pocket_exec
 from pocket_exec.engine.outcome import FaultKind
-from pocket_exec.errors import PartialResult, ProcessingError
+from pocket_exec.errors import OutputDirectoryError, PartialResult, ProcessingError
 from tests.contract.test_existing_scheduler import elsewhere
 from tests.contract.test_metadata_reading import PLAIN
 
@@ -192,3 +192,14 @@ def test_parquet_files_have_no_identity_and_are_read(tmp_path: Path) -> None:
         ak.to_parquet(ak.Array({"x": np.full(100, value)}), path)
         output = pocket_exec.run({"DY": [str(path)]}, total, format="parquet", **OPTIONS).output
         assert output == {"n": 100, "x": 100 * value}
+
+
+def test_a_parquet_file_that_was_written_anew_is_another_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    options = {"format": "parquet", "outputdir": tmp_path / "out", **OPTIONS}
+    ak.to_parquet(ak.Array({"x": np.full(100, 1.0)}), path)
+    pocket_exec.run({"DY": [str(path)]}, total, **options)
+    ak.to_parquet(ak.Array({"x": np.full(100, 7.0)}), path)
+    with pytest.raises(OutputDirectoryError, match="files"):
+        pocket_exec.run({"DY": [str(path)]}, total, **options)
+    assert pocket_exec.run({"DY": [str(path)]}, total, force=True, **options).output == {"n": 100, "x": 700.0}
