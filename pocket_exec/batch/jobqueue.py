@@ -1,4 +1,4 @@
-"""Imports dask-jobqueue without the SIGINT handler that it installs, from any thread."""
+"""Imports dask-jobqueue without what that does to the process and to the home directory, from any thread."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+import dask.config
 
 
 @contextmanager
@@ -31,7 +33,21 @@ def no_handlers_installed() -> Iterator[None]:
         signal.signal = install
 
 
-with no_handlers_installed():
+@contextmanager
+def no_template_written() -> Iterator[None]:
+    """Let what is imported in the block leave no template of its configuration in the user's ``~/.config/dask``.
+
+    dask-jobqueue 0.9.0 does so when it is imported (``dask.config.ensure_file``); its defaults are there all the same.
+    """
+    ensure_file = dask.config.ensure_file
+    dask.config.ensure_file = lambda source, destination=None, comment=True: None
+    try:
+        yield
+    finally:
+        dask.config.ensure_file = ensure_file
+
+
+with no_handlers_installed(), no_template_written():
     from dask_jobqueue.core import Job, JobQueueCluster
 
 __all__ = ["Job", "JobQueueCluster"]

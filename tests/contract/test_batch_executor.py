@@ -95,6 +95,20 @@ def test_a_run_leaves_results_logs_and_the_jobs_tag_and_no_key(
     assert "PRIVATE KEY" not in told
 
 
+def test_a_run_writes_nothing_into_the_home_directory(farm: Path, cfg: Path, tmp_path: Path) -> None:
+    home = tmp_path / "of-the-user"
+    home.mkdir()
+    places = {"HOME": str(home), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    env = {**{key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "DASK_"))}, **places}
+    program = "import sys; from pocket_exec.cli import runner; sys.exit(runner())"
+    words = ["--cfg", cfg, "-o", tmp_path / "out", "-e", "dask@htcondor", *FLAGS]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], env=env, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(home.rglob("*")) == []
+
+
 def test_what_workers_read_is_for_the_user_alone_while_the_run_lasts(farm: Path) -> None:
     with pocket_exec.open_executor("dask@htcondor", **options()) as executor:
         [private] = private_of(Path.cwd())
