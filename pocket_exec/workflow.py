@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pocket_exec.analysis.fileset import Fileset
+from pocket_exec.engine import cpu
 from pocket_exec.engine.chunks import (
     Cut,
     far_below_a_basket,
@@ -268,6 +269,9 @@ class _Run:
                         raise
         else:
             report = process_with(runner(executor), items, work, arguments, listener, policy)
+        self._course.cpus = report.cpus
+        if options.cpu_baseline is not None and (above := cpu.above(report.cpus, options.cpu_baseline)):
+            log.warning("%s", above)
         result.datasets = _all_datasets(self._fileset, report, unreadable)
         result.failures = [failure for outcome in result.datasets for failure in outcome.failures]
         self._forget_replaced(result.failures)

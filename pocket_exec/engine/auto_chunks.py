@@ -1,7 +1,7 @@
 """``chunksize: auto``: where a file is cut, from what it says of itself and nothing else.
 
-Neither the executor nor the workers' memory has a say, so that the chunks, and with them the last bit of the result, are
-the same everywhere.
+Neither the executor nor the workers' memory has a say, so that the chunks, and with them the last bit of the result,
+are the same everywhere.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+from pocket_exec.engine import cpu
 from pocket_exec.engine.identity import is_other_content
 from pocket_exec.engine.outcome import FaultKind
 from pocket_exec.engine.raised import packed
@@ -70,6 +71,8 @@ class Answer:
     seconds: float
     host: str
     warned: tuple[Warned, ...] = ()
+    cpu: str = ""
+    """What numpy uses of the CPU there (``cpu.level``); empty where there is no value."""
 
 
 def attempt(function: Callable[[Any], Any], item: object) -> Answer:
@@ -84,7 +87,7 @@ def attempt(function: Callable[[Any], Any], item: object) -> Answer:
         if _from_signal_handler(error):
             raise
         return Answer(None, describe(error), time.perf_counter() - start, host)
-    return Answer(value, None, time.perf_counter() - start, host)
+    return Answer(value, None, time.perf_counter() - start, host, cpu=cpu.level())
 
 
 def _from_signal_handler(error: SystemExit) -> bool:

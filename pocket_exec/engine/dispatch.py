@@ -67,6 +67,8 @@ class Dispatch:
     replicas: Replicas = field(default_factory=dict)
     known: Collection[int] = ()
     """Chunks whose results are there already."""
+    cpus: dict[str, str] = field(default_factory=dict)
+    """Is filled with what numpy uses of the CPU of each host that answers."""
     _back: deque[_Unit] = field(default_factory=deque)
     _later: list[tuple[float, int, _Unit]] = field(default_factory=list)
     _suspects: deque[_Unit] = field(default_factory=deque)
@@ -90,6 +92,8 @@ class Dispatch:
                 self._feed()
                 for number, answer in self.pool.wait(self._patience()):
                     unit = self._flying.pop(number)
+                    if answer.cpu:
+                        self.cpus[answer.host] = answer.cpu
                     for warning in answer.warned:
                         warning.again()
                     done = self._answered(number, unit, answer)

@@ -12,6 +12,7 @@ from typing import Any
 from coffea.processor import Runner, accumulate
 from coffea.processor.executor import ExecutorBase
 
+from pocket_exec.engine import cpu
 from pocket_exec.engine.batch import Part, RunBatch
 from pocket_exec.engine.dispatch import Dispatch, Done, Replicas
 from pocket_exec.engine.fold import Fold, merge
@@ -43,13 +44,15 @@ class Report:
     interrupt: KeyboardInterrupt | None = None
     farm: FarmError | None = None
     """The farm's own error, where it ended the run."""
+    cpus: dict[str, str] = field(default_factory=dict)
+    """What numpy uses of the CPU of each host, as ``cpu.level`` names it."""
     cause: BaseException | None = None
     """What the first chunk that failed had raised; Runner's ``skipbadfiles`` goes by its type."""
 
     def begin(self, datasets: list[DatasetOutcome]) -> None:
         """Forget the call before this one."""
         self.datasets, self.total, self.stopped, self.interrupt = datasets, None, "", None
-        self.unsettled, self.farm, self.cause = {}, None, None
+        self.unsettled, self.cpus, self.farm, self.cause = {}, {}, None, None
 
     @property
     def failures(self) -> list[Failure]:
@@ -152,7 +155,7 @@ class _Run:
         if self._listener is not None:
             self._listener.planned([s.outcome.plan for s in self._sums])
         try:
-            dispatch = Dispatch(self._pool, self._policy, self._plan, self._replicas, self._known())
+            dispatch = Dispatch(self._pool, self._policy, self._plan, self._replicas, self._known(), self._report.cpus)
             with closing(dispatch.results(RunBatch(function))) as results:
                 for done in results:
                     with interrupts_held():
@@ -166,6 +169,8 @@ class _Run:
             self._report.interrupt = interrupt
         except FarmError as error:
             self._report.stopped, self._report.farm = str(error), error
+        if mix := cpu.mix(self._report.cpus):
+            log.warning("%s", mix)
         with interrupts_held():
             if self._ledger is not None:
                 self._ledger.flush(self)

@@ -162,7 +162,7 @@ def _executor(factory: ExecutorFactory) -> ExecutorBase:
             "coffea.processor.DaskExecutor, or pocket_exec.engine.executor.PocketExecutor"
         )
     options = factory.run_options.model
-    args: dict[str, Any] = {"policy": policy(options)}
+    args: dict[str, Any] = {"policy": policy(options), "reading": reading(options)}
     if not issubclass(kind, PocketExecutor):
         known = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # coffea is not typed
         theirs = {"retries": options.retries, "treereduction": options.tree_reduction, "status": False}
@@ -190,3 +190,10 @@ def policy(options: GeneralOptions) -> Any:
     from pocket_exec.engine.policy import Policy
 
     return Policy(retries=options.retries, max_failures=options.max_failures, skip_bad_files=options.skip_bad_files)
+
+
+def reading(options: GeneralOptions) -> Any:
+    """Return how workers read, from the options."""
+    from pocket_exec.engine.reading import Reading
+
+    return Reading(kept_files=options.kept_files, run_bytes=int(options.read_at_once), read_ahead=options.read_ahead)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pocket_exec.engine.cpu import held_at
 from pocket_exec.engine.pool import SerialPool
 from pocket_exec.executors.factory import ExecutorFactory
 from pocket_exec.executors.processes import ProcessPool
@@ -37,7 +38,8 @@ class FuturesExecutorFactory(ExecutorFactory):
 
     def setup(self) -> None:
         """Make the pool; its processes start with the first chunk."""
-        self._pool = ProcessPool(self.options.scaleout, self.module_dirs)
+        baseline = self.options.cpu_baseline
+        self._pool = ProcessPool(self.options.scaleout, self.module_dirs, held_at(baseline) if baseline else {})
 
     def customize_args(self, args: dict[str, Any]) -> dict[str, Any]:
         """Run in the pool."""

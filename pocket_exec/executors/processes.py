@@ -10,9 +10,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import cloudpickle
@@ -40,8 +41,14 @@ class ProcessPool:
     blames_exactly = False
     batch_s = BATCH_S
 
-    def __init__(self, processes: int, module_dirs: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        processes: int,
+        module_dirs: Sequence[Path] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._processes = processes
+        self._environment = environment
         self._paths = [str(path) for path in module_dirs]
         self._directory = Path(tempfile.mkdtemp(prefix="pocket-exec-"))
         self._executor: Any = None
@@ -93,7 +100,10 @@ class ProcessPool:
         if self._executor is None:
             self._executor = loky.ProcessPoolExecutor(
                 self._processes,
-                env={"LOKY_MAX_MEMORY_LEAK_SIZE": os.environ.get("LOKY_MAX_MEMORY_LEAK_SIZE", KEPT_BYTES)},
+                env={
+                    "LOKY_MAX_MEMORY_LEAK_SIZE": os.environ.get("LOKY_MAX_MEMORY_LEAK_SIZE", KEPT_BYTES),
+                    **self._environment,
+                },
                 initializer=_begin,
                 initargs=(os.getpid(), self._paths, str(self._directory)),
             )

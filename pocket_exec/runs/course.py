@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pocket_exec.analysis.cfg import Analysis
+from pocket_exec.engine import cpu
 from pocket_exec.engine.outcome import DatasetOutcome, Failure
 from pocket_exec.errors import Interrupted, OutputDirectoryError, PocketExecError
 from pocket_exec.options.resolve import Resolved
@@ -90,6 +91,7 @@ class Course:
     existing: Sequence[ExistingResult] = ()
     result: RunResult = field(default_factory=RunResult)
     workers: WorkersRecord = field(default_factory=WorkersRecord)
+    cpus: Mapping[str, str] = field(default_factory=dict)
     git: GitState | None = None
 
 
@@ -163,6 +165,8 @@ def record(course: Course, status: int) -> RunRecord:
         image_date=course.workers.image_date,
         jobs_tag=course.workers.jobs_tag,
         versions={"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}},
+        cpus=dict(sorted(course.cpus.items())),
+        cpu_mix=cpu.mix(course.cpus),
         git=course.git,
         datasets=tuple(DatasetRow.of(outcome) for outcome in result.datasets),
         outputs=(*kept_rows(course.previous, course.existing, rows), *rows),

@@ -211,8 +211,10 @@ class RunRecord(Part):
     """Word in the name of each of the run's jobs, by which the batch system's own records find them."""
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions of Python and of the libraries that took part."""
-    cpu_features: tuple[str, ...] = ()
-    """CPU features that numpy may use on the workers."""
+    cpus: dict[str, str] = Field(default_factory=dict)
+    """What numpy has used of the CPU of each host that computed something, such as `x86-64-v3`."""
+    cpu_mix: str = ""
+    """In a sentence, that hosts differ in that; empty where they do not."""
     git: GitState | None = None
     """Git state of the analysis; null outside a repository."""
     datasets: tuple[DatasetRow, ...] = ()

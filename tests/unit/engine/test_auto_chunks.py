@@ -1,4 +1,4 @@
-"""Where files are cut with ``chunksize: auto``: near the events that a chunk should have, at clusters where there are."""
+"""Where files are cut with ``chunksize: auto``: near the events that a chunk should have, between clusters."""
 
 from __future__ import annotations
 
