@@ -107,7 +107,10 @@ def describe(error: BaseException) -> Trouble:
     while len(chain) > 1 and _modules(chain[0])[-1:] == [_RUNNER]:
         chain.pop(0)
     raised = chain[0]
-    travelling = packed(list(_chain(raised, lambda later: later.__cause__)))
+    # Runner's bare wrappers say nothing by their type; what else it raises may be caught by its own.
+    travelling = packed(
+        [cause for cause in _chain(error, lambda later: later.__cause__) if type(cause) is not Exception]
+    )
     if is_other_content(raised):
         return Trouble(FaultKind.BAD_FILE, False, type(raised).__name__, _message(raised), raised=travelling)
     causes = list(_chain(raised, _origin))
