@@ -239,7 +239,6 @@ class _Run:
             return Runner(
                 executor=with_executor,
                 schema=analysis.schema,
-                chunksize=options.chunksize,
                 # A plain number: workers need not have the class of this project's that it is of.
                 xrootdtimeout=int(options.xrootd_timeout),
                 format=options.format,

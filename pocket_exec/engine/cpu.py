@@ -10,6 +10,7 @@ import functools
 import importlib
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 DISABLE = "NPY_DISABLE_CPU_FEATURES"
 """Read when numpy is imported; names that a CPU or a build does not have are passed over (numpy's documentation,
@@ -73,8 +74,8 @@ def above(levels: Mapping[str, str], baseline: str) -> str:
         return ""
     setting = held_at(baseline)[DISABLE]
     return (
-        f"cpu-baseline {baseline} is not kept on {_few(hosts)}, where numpy was imported before; to have it kept, start "
-        f"that process with {DISABLE}='{setting}' in its environment"
+        f"cpu-baseline {baseline} is not kept on {_few(hosts)}, where numpy was imported before; to have it kept, "
+        f"start that process with {DISABLE}='{setting}' in its environment"
     )
 
 
@@ -86,9 +87,7 @@ def _numpys() -> tuple[Mapping[str, bool], Sequence[str], Sequence[str]] | None:
     """Return the features that numpy has found, those it was built with, and those it chooses at run time."""
     # What numpy.show_runtime prints; there is no other way to it.
     for name in ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath"):
-        try:
+        with suppress(ImportError, AttributeError):
             module = importlib.import_module(name)
             return module.__cpu_features__, module.__cpu_baseline__, module.__cpu_dispatch__
-        except (ImportError, AttributeError):
-            continue
     return None
