@@ -81,6 +81,10 @@ docs: $(VENV)/.group-docs ## Build the documentation, warnings are errors
 release-check: $(VENV)/.group-release ## Build wheel and sdist, install each in a fresh environment, and run there
 	.ci/release-check $(BIN)/python
 
+.PHONY: coffea-suite
+coffea-suite: $(VENV)/.group-test ## Run coffea's own executor tests on ours: make coffea-suite COFFEA=/path/to/checkout
+	@.ci/coffea-suite $(BIN)/python "$(COFFEA)"
+
 .PHONY: bench
 bench: $(VENV)/.group-test ## Measure against coffea's own executors
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
