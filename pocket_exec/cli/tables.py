@@ -131,11 +131,12 @@ def summed(outcomes: Sequence[DatasetOutcome]) -> DatasetOutcome:
     )
     return DatasetOutcome(
         plan,
-        sum(outcome.chunks for outcome in outcomes),
-        sum(outcome.events for outcome in outcomes),
-        sum(outcome.seconds for outcome in outcomes),
-        [failure for outcome in outcomes for failure in outcome.failures],
-        all(outcome.settled for outcome in outcomes),
+        chunks=sum(outcome.chunks for outcome in outcomes),
+        resumed=sum(outcome.resumed for outcome in outcomes),
+        events=sum(outcome.events for outcome in outcomes),
+        seconds=sum(outcome.seconds for outcome in outcomes),
+        failures=[failure for outcome in outcomes for failure in outcome.failures],
+        settled=all(outcome.settled for outcome in outcomes),
     )
 
 
