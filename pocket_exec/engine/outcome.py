@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -62,6 +62,7 @@ class DatasetOutcome:
     """What was done for one dataset."""
 
     plan: DatasetPlan
+    _: KW_ONLY
     chunks: int = 0
     """Chunks in the sum."""
     resumed: int = 0

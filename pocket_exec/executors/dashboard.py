@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 import socket
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pocket_exec.options.model import DaskOptions
+from pocket_exec.runs.holder import user_name
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ def tell_of_dashboard(options: DaskOptions, scheduler: Any) -> None:
     server = getattr(scheduler, "http_server", None)
     port = getattr(server, "port", None)
     if options.dashboard_address and port:
-        for line in dashboard_lines(options, int(port), socket.gethostname(), getpass.getuser()):
+        for line in dashboard_lines(options, int(port), socket.gethostname(), user_name()):
             log.info("%s", line)
 
 

@@ -50,16 +50,20 @@ class Life(Enum):
     UNKNOWN = "cannot be seen from here"
 
 
+def user_name() -> str:
+    """Return the user's name, or the number where that has none, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 def this_process(command: str | None = None) -> Holder:
     """Return what a lock of this process says; ``command`` defaults to its command line, without secrets."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name, as in many containers
-        user = str(os.getuid())
     return Holder(
         host=socket.gethostname(),
         pid=os.getpid(),
-        user=user,
+        user=user_name(),
         started=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
         command=command if command is not None else shlex.join(masked_command(sys.argv)),
         process_start=_process(os.getpid())[1],

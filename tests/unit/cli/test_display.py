@@ -81,7 +81,7 @@ def test_a_pipe_gets_lines_a_few_seconds_apart_and_one_at_the_end_of_each_datase
             display.chunk_done(f"dataset{index // 10}", 100, 1.0)
             if index % 10 == 9:
                 plan = plans(2)[index // 10]
-                display.dataset_done(DatasetOutcome(plan, 10, 1000, 10.0, settled=True), None)
+                display.dataset_done(DatasetOutcome(plan, chunks=10, events=1000, seconds=10.0, settled=True), None)
     assert file.getvalue().splitlines() == [
         "12:03:01 processing 2,000 events in 20 chunks of 2 datasets",
         "12:03:01 25 %: 500 of 2000 events, 0 of 2 datasets done, 100 events/s, no chunks failed, 15 s left",
@@ -134,7 +134,9 @@ def test_failures_are_counted_and_told_by_the_log() -> None:
         for _ in range(3):
             display.chunk_failed(failed("dataset0"))
         display.chunk_failed(failed("dataset0", "OSError", skipped=True))
-        outcome = DatasetOutcome(plans(1)[0], 6, 600, 1.0, [failed("dataset0")] * 3, settled=True)
+        outcome = DatasetOutcome(
+            plans(1)[0], chunks=6, events=600, seconds=1.0, failures=[failed("dataset0")] * 3, settled=True
+        )
         display.dataset_done(outcome, None)
     assert file.getvalue().splitlines()[1:] == [
         "12:03:01 dataset0 incomplete: 600 of 1,000 events, 6 of 10 chunks, 3 chunks failed, 1 s of worker time",
@@ -156,7 +158,9 @@ def drive(display: Display, planned: Sequence[DatasetPlan], upto: float = 1.0) -
         for _ in range(int(plan.chunks * upto)):
             display.chunk_done(plan.dataset, plan.events // plan.chunks, 1.0)
         if upto == 1.0:
-            display.dataset_done(DatasetOutcome(plan, plan.chunks, plan.events, 1.0, settled=True), None)
+            display.dataset_done(
+                DatasetOutcome(plan, chunks=plan.chunks, events=plan.events, seconds=1.0, settled=True), None
+            )
 
 
 def test_a_terminal_shows_a_row_per_dataset_and_a_total() -> None:

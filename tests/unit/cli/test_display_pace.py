@@ -66,7 +66,7 @@ def test_the_final_numbers_replace_the_counted_ones() -> None:
     row.add(1.0, 100, 1.0)
     row.add(2.0, 100, 1.0)
     withdrawn = Failure("DY", "f", "Events", 100, 200, FaultKind.RESULT, "E", "", "", "", 1)
-    row.finish(DatasetOutcome(plan, 1, 100, 2.0, [withdrawn], settled=True))
+    row.finish(DatasetOutcome(plan, chunks=1, events=100, seconds=2.0, failures=[withdrawn], settled=True))
     assert (row.chunks, row.events, row.failed, row.done) == (1, 100, 1, True)
 
 

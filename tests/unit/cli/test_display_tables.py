@@ -37,11 +37,11 @@ def outcome(name: str, failures: int = 0, *, settled: bool = True) -> DatasetOut
     done = 10 - failures
     return DatasetOutcome(
         DatasetPlan(name, 2, 10, 1_000_000),
-        done,
-        done * 100_000,
-        83.0,
-        [failed(i, name) for i in range(failures)],
-        settled,
+        chunks=done,
+        events=done * 100_000,
+        seconds=83.0,
+        failures=[failed(i, name) for i in range(failures)],
+        settled=settled,
     )
 
 
@@ -68,7 +68,7 @@ def test_each_dataset_has_a_row_and_all_have_a_sum() -> None:
 def test_all_of_a_dataset_is_processed_only_where_no_file_is_missing(
     events: int, of: int, failures: list[Failure], share: str
 ) -> None:
-    missing = DatasetOutcome(DatasetPlan("TT", 1, 1, of), 1, events, 1.0, failures, settled=True)
+    missing = DatasetOutcome(DatasetPlan("TT", 1, 1, of), chunks=1, events=events, failures=failures, settled=True)
     row = rendered(dataset_table([missing]))[1]
     assert " ".join(row.split()).startswith(f"TT {of:,} {events:,} {share} 1/1")
 

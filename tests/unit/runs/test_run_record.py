@@ -39,7 +39,7 @@ def record(**changes: Any) -> RunRecord:
 
 def full_record() -> RunRecord:
     saved = SavedResult(Path("/out/output_DY.coffea"), "DY", ("DY",), False, 12, "abc")
-    outcome = DatasetOutcome(DatasetPlan("DY", 1, 2, 20), 1, 10, 3.5, [FAILURE])
+    outcome = DatasetOutcome(DatasetPlan("DY", 1, 2, 20), chunks=1, events=10, seconds=3.5, failures=[FAILURE])
     return record(
         options={"scaleout": OptionRow(value=4, origin="--scaleout")},
         git=GitState(commit="0" * 40, dirty=True),
