@@ -18,7 +18,7 @@ from typing import Any
 
 import cloudpickle
 import loky
-from loky.process_executor import BrokenProcessPool
+from loky.process_executor import BrokenProcessPool, ShutdownExecutorError
 
 from pocket_exec.engine.chunk import Answer
 from pocket_exec.engine.pool import Function
@@ -52,7 +52,8 @@ class ProcessPool:
         self._paths = [str(path) for path in module_dirs]
         self._directory = Path(tempfile.mkdtemp(prefix="pocket-exec-"))
         self._executor: Any = None
-        self._flying: dict[Future[Answer], int] = {}
+        self._flying: dict[Future[Answer], tuple[int, Any]] = {}
+        """The number of each item, and the executor that has it."""
         self._packed: tuple[Path, str] | None = None
 
     def load(self, function: Function) -> None:
@@ -70,19 +71,25 @@ class ProcessPool:
         """Start an item, with new processes if the old ones died."""
         assert self._packed is not None
         arguments = (*self._packed, cloudpickle.dumps(item))
+        executor = self._started()
         try:
-            future = self._started().submit(attempt_packed, *arguments)
+            future = executor.submit(attempt_packed, *arguments)
         except BrokenProcessPool:
             self._stop()
-            future = self._started().submit(attempt_packed, *arguments)
-        self._flying[future] = task
+            executor = self._started()
+            future = executor.submit(attempt_packed, *arguments)
+        self._flying[future] = task, executor
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
         """Return what is finished."""
         if not self._flying:
             return []
         done, _ = wait(self._flying, timeout=timeout_s, return_when=FIRST_COMPLETED)
-        return [(self._flying.pop(future), self._answer(future)) for future in done]
+        answers = []
+        for future in done:
+            task, executor = self._flying.pop(future)
+            answers.append((task, self._answer(future, executor)))
+        return answers
 
     def cancel(self) -> None:
         """Forget what is in flight; an item at work is ended with its process, or the next run would wait for it."""
@@ -114,12 +121,12 @@ class ProcessPool:
         if executor is not None:
             executor.shutdown(wait=True, kill_workers=True)
 
-    def _answer(self, future: Future[Answer]) -> Answer:
+    def _answer(self, future: Future[Answer], executor: Any) -> Answer:
         try:
             return unpacked(future.result())
-        except BrokenProcessPool as error:
-            # All that was in flight comes back so, and the first of it ends the rest of the pool.
-            if self._executor is not None:
+        except (BrokenProcessPool, ShutdownExecutorError) as error:
+            # All that was in flight comes back so, and the first of it ends the rest of its pool.
+            if self._executor is executor:
                 log.warning("a worker process died: %s", error)
                 self._stop()
             return lost("its process died; out of memory, or a crash in compiled code?")

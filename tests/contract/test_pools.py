@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -20,8 +21,10 @@ import pytest
 from coffea.processor.executor import WorkItem
 
 import pocket_exec
+from pocket_exec.engine.chunk import Answer
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure, FaultKind
 from pocket_exec.errors import PartialResult
+from pocket_exec.executors.processes import ProcessPool
 
 FAR: dict[str, dict[str, Any]] = {"futures": {"scaleout": 2}, "dask": {"scaleout": 2, "worker_timeout": 60}}
 
@@ -88,6 +91,30 @@ def test_a_process_that_dies_by_chance_costs_no_chunk(name: str, tmp_path: Path)
         total, error = executor(items(12), partial(once, sign=str(tmp_path / "sign")), None)
     assert error == 0
     assert total["out"]["n"] == 120
+
+
+def either(item: str) -> str:
+    if item == "dies":
+        os._exit(9)
+    return item
+
+
+def test_a_process_that_dies_while_the_client_is_busy_costs_what_it_had_and_no_more() -> None:
+    pool = ProcessPool(2)
+    try:
+        pool.load(either)
+        pool.submit(0, "dies")
+        wait(pool._flying, timeout=60)
+        # New processes now take this one, before anybody has looked at what became of the first.
+        pool.submit(1, "lives")
+        answers: dict[int, Answer] = {}
+        while len(answers) < 2:
+            answers.update(pool.wait(60))
+    finally:
+        pool.close()
+    assert answers[0].trouble is not None
+    assert answers[0].trouble.kind is FaultKind.LOST_WORKER
+    assert answers[1].value == "lives"
 
 
 SCRIPT = """
