@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import math
 import os
 import statistics
@@ -14,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TypeVar, assert_never
+from typing import Any, TypeVar, assert_never
 
 T = TypeVar("T")
 
@@ -61,7 +62,7 @@ class Row:
     reason: str = ""
     """Why a goal is known to be missed; told only where it is."""
     profile: Callable[[], str] | None = None
-    """Runs our side once more and says where its time goes; called only where the goal is missed."""
+    """Runs our side once more and says where its time goes: where the goal is missed, before the next row."""
 
     @property
     def value(self) -> float:
@@ -130,6 +131,26 @@ def process(
             told = printed.read().decode(errors="replace")[-3000:]
             raise RuntimeError(f"{' '.join(map(str, arguments))}\nended with status {child.returncode}:\n{told}")
     return Finished(wall_s, used.ru_utime + used.ru_stime, peak_mb)
+
+
+def printed(arguments: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Any:
+    """Run a command to its end and return what its last line has, as JSON.
+
+    Raises:
+        RuntimeError: it failed; the message has the end of what it printed.
+    """
+    done = subprocess.run(
+        arguments,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=os.environ | dict(env or {}),
+        check=False,
+    )
+    if done.returncode:
+        told = (done.stdout + done.stderr)[-3000:]
+        raise RuntimeError(f"{' '.join(map(str, arguments))}\nended with status {done.returncode}:\n{told}")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 class _Peak:

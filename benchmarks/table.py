@@ -52,26 +52,24 @@ def show(rows: Sequence[Row]) -> None:
     Console(width=None if Console().is_terminal else 180).print(table)
 
 
-def markdown(name: str, rows: Sequence[Row], machine: str) -> str:
+def markdown(name: str, rows: Sequence[Row], misses: Sequence[str], machine: str) -> str:
     """Return the table of one measurement as a page's part, which ``parts`` finds again.
 
-    The name ``machine`` is the line that ``machine()`` returned before the measurements.
+    The name ``machine`` is the line that ``machine()`` returned before the measurements, ``misses`` has what ``miss``
+    returned for each row.
     """
     lines = [f"**{name}**", "", "| " + " | ".join(HEAD) + " |", "|---|--:|---|--:|--:|--:|--:|---|"]
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
     counts = " or ".join(map(str, sorted({len(row.ours) for row in rows})))
-    return "\n".join([*lines, "", *misses(rows), f"Rounds: {counts}. {machine}", ""])
+    return "\n".join([*lines, "", *misses, f"Rounds: {counts}. {machine}", ""])
 
 
-def misses(rows: Sequence[Row]) -> list[str]:
-    """Return a paragraph for each goal that is missed: why, and where the time goes, as lines of Markdown."""
-    lines = []
-    for row in rows:
-        if row.verdict == "miss":
-            lines += [f"Missed: {row.what} ({_figure(row, row.value)}, goal {_goal(row)}). {row.reason}".rstrip(), ""]
-            if row.profile is not None:
-                lines += ["```", row.profile().rstrip(), "```", ""]
-    return lines
+def miss(row: Row) -> str:
+    """Return why a goal is missed and where the time goes, as a part of a page; nothing where it is not missed."""
+    if row.verdict != "miss":
+        return ""
+    said = f"Missed: {row.what}, {_figure(row, row.value)}, goal {_goal(row)}. {row.reason}".rstrip()
+    return f"{said}\n\n```\n{row.profile().rstrip()}\n```\n" if row.profile is not None else f"{said}\n"
 
 
 def parts(text: str) -> dict[str, str]:
