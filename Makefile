@@ -86,7 +86,7 @@ coffea-suite: $(VENV)/.group-test ## Run coffea's own executor tests on ours: ma
 	@.ci/coffea-suite $(BIN)/python "$(COFFEA)"
 
 .PHONY: bench
-bench: $(VENV)/.group-test ## Measure against coffea's own executors
+bench: $(VENV)/.group-bench ## Measure against coffea's own executors and loops written by hand
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 .PHONY: clean
