@@ -63,8 +63,10 @@ class Commands:
         return [name for name in names if shutil.which(name, path=path) is None]
 
     def elsewhere(self, args: Sequence[str]) -> list[str]:
-        """Return a command line that does the same in a process that has not the site's variables."""
-        return ["env", *(f"{name}={value}" for name, value in self.env.items()), *args] if self.env else list(args)
+        """Return a command line that does the same in a process that has the user's variables, and not the site's."""
+        unset = [word for name in self.unset if name in os.environ for word in ("-u", name)]
+        variables = [f"{name}={value}" for name, value in self.env.items()]
+        return ["env", *unset, *variables, *args] if unset or variables else list(args)
 
 
 def failure(done: Completed) -> str:

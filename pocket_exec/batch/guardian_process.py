@@ -13,7 +13,9 @@ import shutil
 import signal
 import subprocess  # noqa: TID251 - it stands alone, without this package
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +25,9 @@ CLIENT_SEEN_EVERY_S = 2.0
 COMMAND_S = 30.0
 ROUNDS_AT_S = (0, 3, 10, 25, 60, 120)
 """Seconds after the client's end: a submission that was under way then becomes known to the batch system later."""
+AGAIN_EVERY_S = 600
+"""Between the rounds after those: a batch system that is down comes back, as a rule within hours."""
+GIVEN_UP_S = 12 * 3600
 
 
 class Orders:
@@ -39,11 +44,45 @@ def _list(value: object) -> list[object]:
     return list(value) if isinstance(value, list) else []
 
 
-def listen(client: int) -> Orders | None:
+class Ticket:
+    """The Kerberos tickets in a file, kept in memory: sshd removes that file when its user logs out.
+
+    ``KRB5CCNAME`` or its default names it (MIT Kerberos, "ccache types"); caches of other kinds stay by themselves.
+    """
+
+    def __init__(self) -> None:
+        name = os.environ.get("KRB5CCNAME") or f"FILE:/tmp/krb5cc_{os.getuid()}"
+        kind, colon, path = name.rpartition(":")
+        self.path = Path(path) if kind in ("FILE", "") and (colon or name.startswith("/")) else None
+        self._written = 0.0
+        self._content = b""
+
+    def look(self) -> None:
+        """Read the file, if it is another one than the last time."""
+        with suppress(OSError):
+            if self.path is not None and (written := self.path.stat().st_mtime) != self._written:
+                self._content, self._written = self.path.read_bytes(), written
+
+    def restore(self) -> str | None:
+        """Write a private file in place of one that has gone, for the commands to use, and return its directory."""
+        if self.path is None or self.path.exists() or not self._content:
+            return None
+        with suppress(OSError):
+            directory = tempfile.mkdtemp(prefix="pocket-exec-ticket-")
+            path = Path(directory) / "krb5cc"
+            path.touch(mode=0o600)
+            path.write_bytes(self._content)
+            os.environ["KRB5CCNAME"] = f"FILE:{path}"
+            return directory
+        return None
+
+
+def listen(client: int, ticket: Ticket) -> Orders | None:
     """Return the last orders once the client has gone, or None when it says that all is well."""
     orders = Orders({})
     rest = b""
     while True:
+        ticket.look()
         if select.select([0], [], [], CLIENT_SEEN_EVERY_S)[0]:
             read = os.read(0, 65536)
             if not read:
@@ -69,15 +108,23 @@ def carry_out(orders: Orders, client: int) -> None:
     start = time.monotonic()
     commands = [words for way in orders.ways for words in way]
     done: list[list[str]] = []
-    for number, at in enumerate(ROUNDS_AT_S):
+    for number, at in enumerate(rounds()):
         # What succeeded once has nothing left to find, unless a submission was under way.
-        if number > 1 and not orders.submitting and any(all(words in done for words in way) for way in orders.ways):
-            break
+        enough = len(ROUNDS_AT_S) if orders.submitting else 2
+        if number >= enough and any(all(words in done for words in way) for way in orders.ways):
+            note(orders, "done")
+            return
         time.sleep(max(0.0, start + at - time.monotonic()))
         done += one_round(commands, orders)
         for path in orders.private:
             remove(path)
-    note(orders, "done")
+    note(orders, f"given up after {GIVEN_UP_S / 3600:g} hours; there may be jobs left")
+
+
+def rounds() -> Iterator[float]:
+    """Yield when the commands are run, in seconds after the client's end."""
+    yield from ROUNDS_AT_S
+    yield from range(ROUNDS_AT_S[-1] + AGAIN_EVERY_S, GIVEN_UP_S, AGAIN_EVERY_S)
 
 
 def one_round(commands: list[list[str]], orders: Orders) -> list[list[str]]:
@@ -146,9 +193,15 @@ def main() -> None:
     os.write(1, f"{READY}\n".encode())
     os.close(1)
     os.open(os.devnull, os.O_WRONLY)
-    orders = listen(client)
+    ticket = Ticket()
+    orders = listen(client, ticket)
     if orders is not None:
-        carry_out(orders, client)
+        private = ticket.restore()
+        try:
+            carry_out(orders, client)
+        finally:
+            if private is not None:
+                remove(private)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from pocket_exec.batch import guardian_process
 from pocket_exec.batch.guardian import Guardian
 from pocket_exec.errors import FarmError
 
@@ -37,7 +39,7 @@ time.sleep(0 if sys.argv[2] == "ends" else 600)
 """
 
 
-def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
@@ -58,8 +60,17 @@ def client(directory: Path, way: str) -> tuple[subprocess.Popen[str], psutil.Pro
 
 def stop(guardian: psutil.Process) -> None:
     """End a guardian that would repeat the command that fails."""
-    guardian.kill()
-    until(lambda: not guardian.is_running() or guardian.status() == psutil.STATUS_ZOMBIE)
+    with suppress(psutil.NoSuchProcess):
+        guardian.kill()
+    until(lambda: gone(guardian))
+
+
+def gone(process: psutil.Process) -> bool:
+    """Whether a process has ended; whose child it is by now may take it off the list at any moment."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.mark.parametrize("way", ["works", "forks"])
@@ -77,7 +88,7 @@ def test_it_acts_within_seconds_of_a_kill_whatever_else_holds_its_pipe(tmp_path:
     assert "no-such-command" in said
     assert "['false']: exit status 1" in said
     for child in children:
-        if child.is_running():
+        with suppress(psutil.NoSuchProcess):
             child.kill()
     stop(guardian)
 
@@ -112,7 +123,7 @@ def test_what_it_was_not_relieved_of_it_does_at_the_close(tmp_path: Path) -> Non
         time.sleep(0.2)
         assert not (tmp_path / "done").exists()
     until((tmp_path / "done").exists)
-    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: gone(process))
 
 
 def test_a_log_that_cannot_be_written_stops_no_command(tmp_path: Path) -> None:
@@ -121,7 +132,7 @@ def test_a_log_that_cannot_be_written_stops_no_command(tmp_path: Path) -> None:
         assert guardian.pid is not None
         process = psutil.Process(guardian.pid)
     until((tmp_path / "done").exists)
-    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: gone(process))
 
 
 def test_one_way_that_succeeds_is_enough_and_all_are_gone(tmp_path: Path) -> None:
@@ -130,7 +141,7 @@ def test_one_way_that_succeeds_is_enough_and_all_are_gone(tmp_path: Path) -> Non
         assert guardian.pid is not None
         process = psutil.Process(guardian.pid)
     until((tmp_path / "done").exists)
-    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: gone(process))
 
 
 def test_another_one_is_started_in_place_of_one_that_is_killed(tmp_path: Path) -> None:
@@ -157,6 +168,54 @@ def test_its_death_is_noticed_when_there_is_nothing_to_tell_it(tmp_path: Path) -
 
         until(another)
     until((tmp_path / "done").exists)
+
+
+TICKETS = """
+import sys, time
+from pathlib import Path
+from pocket_exec.batch.guardian import Guardian
+
+guardian = Guardian()
+guardian.start()
+read = 'cd "$1"; file=${KRB5CCNAME#FILE:}; cat "$file" > part; stat -c %a "$file" >> part; mv part seen'
+guardian.protect([["sh", "-c", read, "sh", sys.argv[1]]])
+print(guardian.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_tickets_that_go_with_the_terminal_are_there_for_the_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tickets = tmp_path / "krb5cc"
+    tickets.write_text("a ticket\n")
+    monkeypatch.setenv("KRB5CCNAME", f"FILE:{tickets}")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    process = subprocess.Popen([sys.executable, "-c", TICKETS, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        guardian = psutil.Process(int(process.stdout.readline()))
+    time.sleep(0.5)
+    tickets.unlink()
+    process.kill()
+    process.wait(10)
+    until((tmp_path / "seen").exists)
+    assert (tmp_path / "seen").read_text() == "a ticket\n600\n"
+    until(lambda: gone(guardian))
+    assert list(tmp_path.glob("pocket-exec-ticket-*")) == []
+
+
+def test_it_goes_on_until_the_batch_system_is_there_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guardian_process, "rounds", lambda: iter((0, 0.01, 0.02, 0.03, 0.04, 0.05)))
+    log, queue = tmp_path / "log", tmp_path / "tries"
+    command = ["sh", "-c", f"echo >> {queue}; test $(wc -l < {queue}) -ge 4"]
+    orders = {"ways": [[command]], "log": str(log)}
+    guardian_process.carry_out(guardian_process.Orders(orders), 1)
+    assert queue.read_text().count("\n") == 4
+    assert log.read_text().endswith("guardian: done\n")
+    orders = {"ways": [[["false"]]], "log": str(log)}
+    guardian_process.carry_out(guardian_process.Orders(orders), 1)
+    assert "there may be jobs left" in log.read_text().splitlines()[-1]
 
 
 def test_more_ids_than_a_pipe_holds_are_told(tmp_path: Path) -> None:
