@@ -17,6 +17,7 @@ from pocket_exec.engine.outcome import Failure
 from pocket_exec.engine.plan import plan
 from pocket_exec.engine.policy import Policy
 from pocket_exec.engine.pool import Pool
+from pocket_exec.engine.replicas import replicated
 from pocket_exec.engine.sums import failure_of
 from pocket_exec.engine.threads import in_threads
 from pocket_exec.errors import CfgError, Fault
@@ -83,7 +84,8 @@ def read_metadata(
     found = {} if found is None else found
     failures: dict[Key, Failure] = {}
     files_of = plan(items)
-    with closing(Dispatch(pool, policy, files_of, replicas).results(RunBatch(read, add=False))) as results:
+    function = RunBatch(replicated(read, replicas), add=False)
+    with closing(Dispatch(pool, policy, files_of, replicas).results(function)) as results:
         for done in results:
             for part in done.parts:
                 (task,) = files_of.datasets[done.dataset].files[part.file or 0].chunks

@@ -14,12 +14,10 @@ from pocket_exec.engine.batch import BatchDone, Part, RunBatch
 from pocket_exec.engine.batches import Batches, Pace
 from pocket_exec.engine.chunk import Answer, Trouble
 from pocket_exec.engine.outcome import FaultKind
-from pocket_exec.engine.plan import Plan
+from pocket_exec.engine.plan import Plan, readdressed
 from pocket_exec.engine.policy import Policy
 from pocket_exec.engine.pool import Pool
-
-Replicas = Mapping[str, Sequence[str]]
-"""Other addresses of a file, by the name that the fileset has for it."""
+from pocket_exec.engine.replicas import Replicas
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +182,11 @@ class Dispatch:
         return most
 
     def _addressed(self, item: Any, attempt: int) -> Any:
-        """Take the next replica of the item's file at each attempt."""
+        """Take the next replica of the item's file at each attempt; a worker that knows better takes another."""
         addresses = self.replicas.get(getattr(item, "filename", ""), ())
         if attempt == 1 or len(addresses) < 2:
             return item
-        return _readdress(item, addresses[(attempt - 1) % len(addresses)])
+        return readdressed(item, addresses[(attempt - 1) % len(addresses)])
 
     def _patience(self) -> float | None:
         """How long to wait for an answer before there is something else to do."""
@@ -201,11 +199,3 @@ class Dispatch:
             time.sleep(wait)
             return 0.0
         return wait
-
-
-def _readdress(item: Any, address: str) -> Any:
-    from coffea.processor.executor import FileMeta
-
-    if isinstance(item, FileMeta):
-        return FileMeta(item.dataset, address, item.treename, item.metadata, item.preload)
-    return replace(item, filename=address)

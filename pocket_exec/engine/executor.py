@@ -14,7 +14,7 @@ from coffea.processor.executor import ExecutorBase
 
 from pocket_exec.engine import cpu
 from pocket_exec.engine.batch import Part, RunBatch
-from pocket_exec.engine.dispatch import Dispatch, Done, Replicas
+from pocket_exec.engine.dispatch import Dispatch, Done
 from pocket_exec.engine.fold import Fold, merge
 from pocket_exec.engine.ledger import Ledger
 from pocket_exec.engine.outcome import DatasetOutcome, Failure, FaultKind, Listener
@@ -23,6 +23,7 @@ from pocket_exec.engine.policy import HOPELESS, Policy
 from pocket_exec.engine.pool import Pool, SerialPool
 from pocket_exec.engine.raised import again
 from pocket_exec.engine.reading import Reading, cheaply
+from pocket_exec.engine.replicas import Replicas, replicated
 from pocket_exec.engine.sums import DatasetSum, failure, failure_of, not_addable
 from pocket_exec.errors import FarmError, PartialResult, ProcessingError
 from pocket_exec.interrupts import interrupts_held, raise_if_interrupted
@@ -94,7 +95,7 @@ class PocketExecutor(ExecutorBase):  # type: ignore[misc]  # coffea is not typed
         if isinstance(items, (set, frozenset)):
             return self._metadata(ordered, function, accumulator), 0
         with cheaply(_without_retries(function), self.reading) as cheap:
-            _Run(self, plan(ordered)).process(cheap)
+            _Run(self, plan(ordered)).process(replicated(cheap, self.replicas))
         report = self.report
         if report.total is None:
             # Runner drops the error of a sum that is None.

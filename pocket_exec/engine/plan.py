@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pocket_exec.engine.outcome import DatasetPlan
@@ -76,3 +76,14 @@ def events_in(item: object) -> int:
     """Return the number of entries of a work item; 0 for an item of another kind."""
     start, stop = getattr(item, "entrystart", None), getattr(item, "entrystop", None)
     return stop - start if isinstance(start, int) and isinstance(stop, int) else 0
+
+
+def readdressed(item: Any, address: str) -> Any:
+    """Return a WorkItem or FileMeta with another address of its file."""
+    from coffea.processor.executor import FileMeta
+
+    if item.filename == address:
+        return item
+    if isinstance(item, FileMeta):
+        return FileMeta(item.dataset, address, item.treename, item.metadata, item.preload)
+    return replace(item, filename=address)

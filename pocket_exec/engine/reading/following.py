@@ -9,6 +9,8 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
+from pocket_exec.engine.plan import readdressed
+
 MOST_EXPECTED = 15
 """Chunks that are read ahead without having been announced."""
 
@@ -23,6 +25,18 @@ def announced(items: Sequence[Any]) -> Iterator[None]:
     """Say that this thread processes these WorkItems and no others, in this order, while the context lasts."""
     before = getattr(_here, "announced", None)
     _here.announced = _Announced(items)
+    try:
+        yield
+    finally:
+        _here.announced = before
+
+
+@contextmanager
+def moved(name: str, address: str) -> Iterator[None]:
+    """Say that what was announced of the file ``name`` is read at another address of it, while the context lasts."""
+    before: _Announced | None = getattr(_here, "announced", None)
+    if before is not None and name != address:
+        _here.announced = before.moved(name, address)
     try:
         yield
     finally:
@@ -69,6 +83,15 @@ class _Announced:
     def __init__(self, items: Sequence[Any]) -> None:
         self._items = items
         self.last = items[-1] if items else None
+        self._moved: dict[tuple[str, str], _Announced] = {}
+
+    def moved(self, name: str, address: str) -> _Announced:
+        """Return the same with another address of a file."""
+        key = name, address
+        if key not in self._moved:
+            items = [readdressed(item, address) if item.filename == name else item for item in self._items]
+            self._moved[key] = _Announced(items)
+        return self._moved[key]
 
     def begins(self, item: Any) -> bool:
         """Whether nothing was announced before ``item``."""
