@@ -42,6 +42,16 @@ def attempt_packed(packed: bytes | Path, digest: str, item: bytes) -> Answer:
             answer = Answer(None, describe(error), 0.0, _host())
     if warned:
         answer = replace(answer, warned=tuple(warned))
+    return _for_travel(answer)
+
+
+def could_travel(answer: Answer) -> Answer:
+    """Return the answer as it is, or the trouble that a worker far away would have to send it."""
+    packed = _for_travel(answer)
+    return answer if packed.trouble is None else packed
+
+
+def _for_travel(answer: Answer) -> Answer:
     if answer.value is None:
         return answer
     try:
@@ -56,7 +66,8 @@ def _unpicklable(value: object, error: Exception) -> str:
 
     results = [part.block.value for part in value.parts] if isinstance(value, BatchDone) else [value]
     for result in results:
-        if (found := unpicklable_part(result, "result")) is not None:
+        users = result["out"] if isinstance(result, dict) and "out" in result else result
+        if (found := unpicklable_part(users, "result")) is not None:
             return f"{found[0]} cannot be pickled ({found[1]})"
     return f"result cannot be pickled ({error})"
 
