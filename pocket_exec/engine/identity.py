@@ -18,7 +18,7 @@ class Checked:
     """
 
     def __init__(self, process: Callable[[Any], Any]) -> None:
-        self._process = process
+        self.process = process
 
     def __call__(self, events: Any) -> Any:
         """Process ``events``.
@@ -27,7 +27,7 @@ class Checked:
             OtherContent: their file has another UUID than the WorkItem says.
         """
         check(events)
-        return self._process(events)
+        return self.process(events)
 
 
 def check(events: Any) -> None:

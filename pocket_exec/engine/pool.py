@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from pocket_exec.engine.chunk import Answer, attempt
+from pocket_exec.engine.remote import could_travel
 
 Function = Callable[[Any], Any]
 
@@ -51,10 +52,11 @@ class SerialPool:
     def __init__(self) -> None:
         self._function: Function | None = None
         self._queue: deque[tuple[int, object]] = deque()
+        self._can_travel = False
 
     def load(self, function: Function) -> None:
         """Keep ``function``."""
-        self._function = function
+        self._function, self._can_travel = function, False
 
     def slots(self) -> int:
         """Return 1: there is one of us."""
@@ -69,7 +71,12 @@ class SerialPool:
         if not self._queue or self._function is None:
             return []
         task, item = self._queue.popleft()
-        return [(task, attempt(self._function, item))]
+        answer = attempt(self._function, item)
+        if not self._can_travel:
+            # Nothing leaves this process, but what cannot would be found out when the result is saved, at the end.
+            answer = could_travel(answer)
+            self._can_travel = answer.value is not None
+        return [(task, answer)]
 
     def cancel(self) -> None:
         """Drop the queue."""

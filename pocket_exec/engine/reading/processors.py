@@ -6,6 +6,7 @@ import logging
 import pickle
 import threading
 import time
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,12 @@ from typing import Any
 import cloudpickle
 import lz4.frame
 
+from pocket_exec.engine.identity import Checked
+
 log = logging.getLogger(__name__)
 
+LOOKED_AT = 10**7
+"""Bytes of a pickled processor; in a larger one it is not looked which attributes a chunk changes."""
 DEAR_S = 0.001
 """Unpickling takes longer than this: the processor is then kept, if looking whether it has changed takes half."""
 
@@ -29,6 +34,7 @@ class Processors:
         self._kept = threading.local()
         self._loads = 0
         self._keep = True
+        self._looked = False
 
     @contextmanager
     def lent(self) -> Iterator[Any]:
@@ -41,13 +47,23 @@ class Processors:
             kept = self._loaded(self._packed)
         processor, state = kept
         self._kept.processor = None
+        before = self._attributes(processor)
         yield processor
+        if before is not None:
+            _tell_changed(before, _attributes(processor))
         if state is not None and self._keep:
             if state == _state(processor):
                 self._kept.processor = kept
             else:
                 self._keep = False
                 log.info("the processor changes its own state from chunk to chunk: each chunk gets a new one")
+
+    def _attributes(self, processor: Any) -> dict[str, int | None] | None:
+        """Return the state of each attribute, once; None later on, and of a large processor."""
+        if self._looked or self._packed is None or len(self._packed) > LOOKED_AT:
+            return None
+        self._looked = True
+        return _attributes(processor)
 
     def _loaded(self, packed: bytes) -> tuple[Any, int | None]:
         begin = time.thread_time()
@@ -63,6 +79,24 @@ class Processors:
             self._keep = False
             return processor, None
         return processor, state
+
+
+def _attributes(processor: Any) -> dict[str, int | None]:
+    function = processor.process if isinstance(processor, Checked) else processor
+    owner = getattr(function, "__self__", function)
+    return {name: _state(value) for name, value in getattr(owner, "__dict__", {}).items()}
+
+
+def _tell_changed(before: dict[str, int | None], after: dict[str, int | None]) -> None:
+    changed = sorted(name for name in {*before, *after} if before.get(name, -1) != after.get(name, -1))
+    if changed:
+        text = f"process() changes the processor itself ({', '.join(changed)}); each chunk gets it as it was given, so "
+        text += "that nothing is carried from one chunk to the next"
+        try:
+            warnings.warn(text, stacklevel=2)
+        except Warning:
+            # `python -W error`: the chunk is done, and no reason to lose it.
+            log.warning("%s", text)
 
 
 def _state(processor: Any) -> int | None:
