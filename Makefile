@@ -83,7 +83,7 @@ release-check: $(VENV)/.group-release ## Build wheel and sdist, install each in 
 
 .PHONY: coffea-suite
 coffea-suite: $(VENV)/.group-test ## Run coffea's own executor tests on ours: make coffea-suite COFFEA=/path/to/checkout
-	@.ci/coffea-suite $(BIN)/python "$(COFFEA)"
+	@.ci/coffea-suite $(BIN)/python "$(COFFEA)" $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.group-bench ## Measure against coffea's own executors and loops written by hand
