@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import dask.config
-
 
 @contextmanager
 def no_handlers_installed() -> Iterator[None]:
@@ -39,6 +37,8 @@ def no_template_written() -> Iterator[None]:
 
     dask-jobqueue 0.9.0 does so when it is imported (``dask.config.ensure_file``); its defaults are there all the same.
     """
+    import dask.config
+
     ensure_file = dask.config.ensure_file
     dask.config.ensure_file = lambda source, destination=None, comment=True: None
     try:

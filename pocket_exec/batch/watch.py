@@ -222,6 +222,8 @@ class Watch:
         ran = now - job.running if job.running is not None else 0.0
         over = self.walltime_s is not None and job.came is not None and ran >= NEAR_WALLTIME * self.walltime_s
         why = self._why_lost(job, ran, now)
+        if over and status.state is JobState.DONE:
+            why = "it has left before its walltime is over"
         return Loss(job, why, permanent=status.permanent, expected=over) if why else None
 
     def _why_lost(self, job: WorkerJob, ran: float, now: float) -> str:

@@ -25,7 +25,7 @@ from pocket_exec.worker.settings import WorkerSettings
 from pocket_exec.worker.start import RunFiles, worker_settings, worker_start
 
 SCRIPT = "worker.sh"
-SHORT_WALLTIME_S = 600
+SHORT_WALLTIME_S = 120
 """Below it a worker stays until the batch system ends its job."""
 
 

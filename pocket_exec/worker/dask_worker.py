@@ -6,6 +6,9 @@ from pocket_exec.worker.preflight import WorkerFaultError
 from pocket_exec.worker.settings import WorkerSettings
 from pocket_exec.worker.statuses import WorkerExit
 
+LEAVE_APART = 0.1
+"""Part of their lifetime by which workers that came together leave apart, so that not all are missed at once."""
+
 
 def arguments(settings: WorkerSettings, name: str, directory: str) -> list[str]:
     """Return the arguments of ``dask worker``.
@@ -22,9 +25,17 @@ def arguments(settings: WorkerSettings, name: str, directory: str) -> list[str]:
         "--worker-port": settings.worker_port,
         "--nanny-port": settings.nanny_port if settings.nanny else None,
         "--interface": settings.interface,
-        "--lifetime": None if settings.lifetime_s is None else f"{settings.lifetime_s}s",
+        **_lifetime(settings.lifetime_s),
     }
     return words + [word for option, value in given.items() if value is not None for word in (option, value)]
+
+
+def _lifetime(longest_s: int | None) -> dict[str, str]:
+    if longest_s is None:
+        return {}
+    # Dask adds up to the stagger, or takes it away.
+    stagger = longest_s * LEAVE_APART / 2
+    return {"--lifetime": f"{longest_s - stagger:.0f}s", "--lifetime-stagger": f"{stagger:.0f}s"}
 
 
 def run(settings: WorkerSettings, name: str, directory: str) -> None:

@@ -150,12 +150,13 @@ def test_spooled_jobs_bring_their_logs_home_and_leave_the_queue(farm: Farm, unsh
     until(system, ids, lambda _: not farm.condor_jobs())
 
 
-def test_what_no_machine_can_give_is_told_while_the_job_waits(farm: Farm, shared_dir: Path) -> None:
+def test_what_no_machine_can_give_is_told_for_good(farm: Farm, shared_dir: Path) -> None:
     system = pool(farm)
     ids = system.submit(a_submission(farm, shared_dir, count=1, resources=Resources(1, 10**15)))
     found = until(system, ids, lambda found: bool(found[ids[0]].reason))
     assert found[ids[0]].state is JobState.PENDING
-    assert "no machine has taken it yet" in found[ids[0]].reason
+    assert "and no machine of the pool has more than" in found[ids[0]].reason
+    assert found[ids[0]].permanent
     system.cancel(ids)
 
 

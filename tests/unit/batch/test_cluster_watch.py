@@ -132,6 +132,7 @@ def test_the_end_of_a_walltime_is_expected_and_costs_nothing() -> None:
     farm.connect("w-0")
     (loss,) = farm.look(3000.0, w_0=JobStatus(JobState.DONE, exit_status=0))
     assert loss.expected
+    assert loss.why == "it has left before its walltime is over"
     assert farm.watch.budget == before
     assert farm.due() == 1
 

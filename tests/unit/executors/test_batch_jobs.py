@@ -108,7 +108,8 @@ def test_the_batch_system_gets_the_image_only_if_it_is_to_start_it(here: Path) -
         (None, "microcentury", 3600, 3600 - 180),
         (None, "espresso", 1200, 1200 - 60),
         (None, "nextweek", 7 * 86400, 7 * 86400 - 600),
-        ("5m", None, 300, None),
+        ("5m", None, 300, 300 - 60),
+        ("100s", None, 100, None),
         ("2h", None, 7200, 7200 - 360),
     ],
 )

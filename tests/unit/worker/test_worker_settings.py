@@ -79,7 +79,7 @@ def test_settings_become_arguments_of_dasks_worker() -> None:
     assert given["--memory-limit"] == "1000000000"
     assert given["--local-directory"] == "/scratch/own"
     assert given["--worker-port"] == given["--nanny-port"] == "10000:10100"
-    assert given["--lifetime"] == "3000s"
+    assert (given["--lifetime"], given["--lifetime-stagger"]) == ("2850s", "150s")
     assert given["--tls-key"] == "key.pem"
     assert "--nanny" in words
 
