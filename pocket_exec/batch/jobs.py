@@ -71,11 +71,15 @@ class Jobs:
     async def finish(self, names: Sequence[str]) -> None:
         """Take jobs that have ended off the books, and bring home what they have left."""
         with self._books:
-            ids = [self._ids.pop(name) for name in names if name in self._ids]
+            ids = {name: self._ids[name] for name in names if name in self._ids}
         try:
-            await called(self.system.finish, ids)
+            await called(self.system.finish, list(ids.values()))
         except Exception as error:  # noqa: BLE001 - a batch system may be anybody's
+            self._unclear = True
             log.debug("what %d jobs have left is not brought home: %s", len(ids), error)
+        with self._books:
+            for name in ids:
+                self._ids.pop(name, None)
 
     async def last_output(self, names: Collection[str], timeout_s: float) -> None:
         """Bring home what the jobs of workers leave that have been told to end; a fault of that is none of the run."""

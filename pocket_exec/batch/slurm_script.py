@@ -25,6 +25,7 @@ _RESERVED = {
     "error": "log-directory says where logs go",
     "parsable": "the answer is read by this program",
     "wait": "the jobs run beside this program",
+    "comment": "a submission is found again by it",
     "wrap": "the script is this project's own",
     "test-only": "--dry-run shows what would be submitted",
 }

@@ -77,30 +77,32 @@ def _forget(code: Mapping[str, Any]) -> None:
     importlib.invalidate_caches()
 
 
-def codes_in_use(dask_scheduler: Any) -> dict[str, str]:
-    """Return the digest of the code of each client that is there, by client; runs on the scheduler."""
-    found = {}
-    for name in dask_scheduler.worker_plugins:
-        digest, _, client = name.removeprefix("pocket-exec-code-").partition("-")
-        if name.startswith("pocket-exec-code-") and client in dask_scheduler.clients:
-            found[client] = digest
-    return found
+def claim(client: str, digest: str, dask_scheduler: Any) -> list[str]:
+    """Take the workers for the code of ``client``; runs on the scheduler, where one claim comes after another.
+
+    Returns the clients whose runs have other code; where there are any, nothing is taken.
+    """
+    codes: dict[str, str] = vars(dask_scheduler).setdefault("pocket_exec_codes", {})
+    for gone in [other for other in codes if other not in dask_scheduler.clients]:
+        del codes[gone]
+    others = sorted(other for other, code in codes.items() if code != digest and other != client)
+    if not others:
+        codes[client] = digest
+    return others
 
 
 def claimed(plugin: CodePlugin, client: Any) -> CodePlugin:
-    """Return ``plugin`` under a name that says whose it is.
+    """Return ``plugin``, for which the workers are taken until its client has gone.
 
     Raises:
         FarmError: another client's run has other code on the same workers. Modules have one name for a whole process:
             one of the two runs would compute with the other's.
     """
     plugin.name = f"pocket-exec-code-{plugin.digest[:12]}-{client.id}"
-    others = {who for who, digest in client.run_on_scheduler(codes_in_use).items() if digest != plugin.digest[:12]} - {
-        client.id
-    }
+    others = client.run_on_scheduler(claim, client.id, plugin.digest)
     if others:
         raise FarmError(
-            f"another run with other code is using these workers ({', '.join(sorted(others))}); "
+            f"another run with other code is using these workers ({', '.join(others)}); "
             "wait until it has ended, or take a scheduler of your own"
         )
     return plugin

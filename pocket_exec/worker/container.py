@@ -68,7 +68,7 @@ def registry_login(options: BatchOptions) -> str | None:
         return None
     values = {"USERNAME": options.tokenuser, "PASSWORD": options.tokenpassword.get_secret_value()}
     return "".join(
-        f"export {runtime}_DOCKER_{name}={quoted(value)}\n"
+        f"export {runtime}_DOCKER_{name}={quoted(value, secret='tokenuser or tokenpassword')}\n"
         for name, value in values.items()
         for runtime in ("APPTAINER", "SINGULARITY")
     )
@@ -124,8 +124,13 @@ def _runtime_lines(container: Container) -> list[str]:
 _CACHE_OUTSIDE_AFS = [
     "# What is fetched would fill a home directory on AFS.",
     "if [[ ${HOME-} == /afs/* && -z ${APPTAINER_CACHEDIR-} ]]; then",
-    '  export APPTAINER_CACHEDIR="/tmp/$USER/apptainer-cache" SINGULARITY_CACHEDIR="/tmp/$USER/apptainer-cache"',
-    '  (umask 077 && mkdir -p "$APPTAINER_CACHEDIR")',
+    '  APPTAINER_CACHEDIR="/tmp/apptainer-cache-$(id -u)"',
+    '  mkdir -m 700 "$APPTAINER_CACHEDIR" 2>/dev/null || :',
+    "  # Images are run from it: what others have put there is not used.",
+    '  if [ ! -d "$APPTAINER_CACHEDIR" ] || [ -L "$APPTAINER_CACHEDIR" ] || [ ! -O "$APPTAINER_CACHEDIR" ]; then',
+    "    APPTAINER_CACHEDIR=$(mktemp -d)",
+    "  fi",
+    '  export APPTAINER_CACHEDIR SINGULARITY_CACHEDIR="$APPTAINER_CACHEDIR"',
     "fi",
 ]
 

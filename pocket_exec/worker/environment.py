@@ -210,7 +210,7 @@ def _export(name: str, value: str) -> str:
     """
     if not _NAME.fullmatch(name):
         raise ExecutorError(f"env: {name!r} cannot be the name of a variable; letters, digits and _ only")
-    return f"export {name}={quoted(value)}"
+    return f"export {name}={quoted(value, secret=f'the value of {name}')}"
 
 
 def _stop_unless(command: str, status: WorkerExit, told: str) -> str:

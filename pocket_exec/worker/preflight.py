@@ -50,7 +50,7 @@ def check_files(settings: WorkerSettings) -> None:
 def private_directory(settings: WorkerSettings, name: str) -> str:
     """Make this worker's own directory and return its path: that of ``local-directory``, or in the job's scratch."""
     if settings.local_directory is not None:
-        places = [re.sub(r"\$(?:USER\b|\{USER\})", _user(), settings.local_directory)]
+        places = [re.sub(r"\$(?:USER\b|\{USER\})", lambda _: _user(), settings.local_directory)]
     else:
         places = [place for variable in _SCRATCH if (place := os.environ.get(variable))]
         places += [tempfile.gettempdir(), str(Path.cwd())]

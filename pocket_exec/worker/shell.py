@@ -11,15 +11,20 @@ _USER = re.compile(r"\$(?:USER\b|\{USER\})")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-def quoted(word: str) -> str:
+def quoted(word: str, secret: str = "") -> str:
     """Return ``word`` as one word of bash that stands for nothing but itself.
+
+    Args:
+        word: what to quote.
+        secret: what to call it in a message, where its own text may be seen by nobody.
 
     Raises:
         ExecutorError: it holds a line break or another control character, which no log, environment or submit file
             carries safely.
     """
     if _CONTROL.search(word):
-        raise ExecutorError(f"{word!r} holds a line break or control character; a worker's script cannot use it")
+        what = secret or repr(word)
+        raise ExecutorError(f"{what} holds a line break or control character; a worker's script cannot use it")
     return shlex.quote(word)
 
 

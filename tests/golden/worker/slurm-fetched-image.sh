@@ -16,8 +16,13 @@ unset PYTHONHOME PYTHONPATH
 source /work/ana/login.sh
 # What is fetched would fill a home directory on AFS.
 if [[ ${HOME-} == /afs/* && -z ${APPTAINER_CACHEDIR-} ]]; then
-  export APPTAINER_CACHEDIR="/tmp/$USER/apptainer-cache" SINGULARITY_CACHEDIR="/tmp/$USER/apptainer-cache"
-  (umask 077 && mkdir -p "$APPTAINER_CACHEDIR")
+  APPTAINER_CACHEDIR="/tmp/apptainer-cache-$(id -u)"
+  mkdir -m 700 "$APPTAINER_CACHEDIR" 2>/dev/null || :
+  # Images are run from it: what others have put there is not used.
+  if [ ! -d "$APPTAINER_CACHEDIR" ] || [ -L "$APPTAINER_CACHEDIR" ] || [ ! -O "$APPTAINER_CACHEDIR" ]; then
+    APPTAINER_CACHEDIR=$(mktemp -d)
+  fi
+  export APPTAINER_CACHEDIR SINGULARITY_CACHEDIR="$APPTAINER_CACHEDIR"
 fi
 pocket_exec_runtime=$(command -v -- singularity) || pocket_exec_stop 72 'singularity is not there on this machine; see container-binary and container-runtime'
 pocket_exec_words=("$pocket_exec_runtime" exec)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pocket_exec.batch.slurm import Slurm
+from pocket_exec.batch.slurm import _UNSET, Slurm
 from pocket_exec.batch.slurm_jobs import accounting_rows, controller_rows, queue_rows
 from pocket_exec.batch.system import JobState, Submission, SubmitError
 from pocket_exec.command import CommandError, CommandMissingError, CommandTimeoutError, Completed
@@ -226,6 +226,13 @@ def test_elements_are_cancelled_as_ranges_and_all_of_an_array_by_its_id(submissi
     assert cluster.cancel_commands([f"12_{number}@merlin7" for number in range(12)]) == [
         ["scancel", "-M", "merlin7", "12_[0-11]"]
     ]
+
+
+def test_the_users_variables_are_taken_from_the_commands_of_the_guardian_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in _UNSET:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SCANCEL_STATE", "PENDING")
+    assert slurm(Answers()).cancel_commands(["12_0"]) == [["env", "-u", "SCANCEL_STATE", "scancel", "12_0"]]
 
 
 def test_elements_that_were_cancelled_before_they_began_are_removed() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from pocket_exec.errors import ExecutorError
-from pocket_exec.worker.environment import ClientPython
+from pocket_exec.worker.container import registry_login
+from pocket_exec.worker.environment import ClientPython, private_environment
 from pocket_exec.worker.script import job_script
 from tests.unit.worker.golden_scripts import FLAT, FOLDER, STARTS
 from tests.unit.worker.worker_options import batch_options, run_files, started
@@ -43,6 +44,13 @@ def test_no_secret_stands_in_a_script() -> None:
 def test_a_line_break_in_a_path_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ExecutorError, match="holds a line break or control character"):
         job_script(started(batch_options(), FLAT, **changes))
+
+
+def test_what_may_be_a_secret_is_not_told() -> None:
+    with pytest.raises(ExecutorError, match="the value of KEY holds a line break or control character; "):
+        private_environment(batch_options(pass_environment=["KEY"]), {"KEY": "-----BEGIN\nhunter2"})
+    with pytest.raises(ExecutorError, match="tokenuser or tokenpassword holds a line break or control character; "):
+        registry_login(batch_options(tokenuser="robot", tokenpassword="hunter2\n"))
 
 
 def test_a_variable_that_bash_cannot_have_is_refused() -> None:
