@@ -69,11 +69,12 @@ def decide(
     for name in wanted:
         held = _members(name, key, members or {})
         file, partial = result_name(name), result_name(name, partial=True)
-        if file in there and file not in rows and killed:
+        row = rows.get(file)
+        if killed and file in there and (row is None or not _same(there[file], row)):
             # It came too late for the record; the ledger has what it was made of.
             reasons.append(f"{file} was written by the run that was killed")
         elif file in there:
-            changed = _changes(there[file], rows.get(file), key.of(held), previous)
+            changed = _changes(there[file], row, key.of(held), previous)
             (refused if changed else done).append(file)
             changes += changed
         elif partial in there:

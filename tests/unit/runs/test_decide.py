@@ -12,7 +12,7 @@ import pytest
 from pocket_exec.runs.decide import AlreadyDone, Refuse, Run, decide, kept_rows, refusal
 from pocket_exec.runs.key import ContentKey, differences
 from pocket_exec.runs.names import result_name
-from pocket_exec.runs.record import OutputRow, RunRecord, Status
+from pocket_exec.runs.record import UNENDED, OutputRow, RunRecord, Status
 from pocket_exec.runs.results import ExistingResult
 
 KEY = ContentKey(
@@ -181,3 +181,13 @@ def test_the_rows_of_earlier_results_are_carried_on_while_their_files_are_as_the
 def test_a_whole_result_beside_which_a_partial_one_is_written_keeps_its_row() -> None:
     kept = kept_rows(previous(row("DY")), [there("DY")], written=[row("DY", partial=True)])
     assert [r.file for r in kept] == ["output_DY.coffea"]
+
+
+def test_a_result_that_a_run_wrote_anew_before_it_was_killed_is_no_result_of_somebody_elses() -> None:
+    killed = previous(row("DY"), row("TT")).model_copy(update={"status": Status.of(UNENDED)})
+    decision = decide(killed, [there("DY", size=2), there("TT")], KEY, ["DY", "TT"])
+    assert decision == Run(
+        ("the last run was killed", "output_DY.coffea was written by the run that was killed"), ("output_TT.coffea",)
+    )
+    untouched = decide(killed, [there("DY"), there("TT")], changed(processor_code={"my_cuts.py": "c2"}), ["DY"])
+    assert isinstance(untouched, Refuse)
