@@ -224,7 +224,7 @@ def test_ones_own_runner_gets_the_partial_sum_with_the_error(fileset: Any) -> No
 
 
 def test_a_metadata_call_that_fails_names_the_file(tmp_path: Path) -> None:
-    with pocket_exec.open_executor(retries=0) as executor, pytest.raises(ProcessingError, match=r"missing\.root"):
+    with pocket_exec.open_executor(retries=0) as executor, pytest.raises(FileNotFoundError, match=r"missing\.root"):
         Runner(executor=executor, metadata_cache={})({"DY": [str(tmp_path / "missing.root")]}, Count(), treename="E")
 
 
