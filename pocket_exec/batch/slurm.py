@@ -1,24 +1,17 @@
-"""Slurm, by its commands: sbatch, squeue, scontrol, sacct, scancel."""
+"""Slurm, by its commands: sbatch, squeue, scancel."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import groupby
 from typing import Self
 
-from pocket_exec.batch.commands import CommandFailedError, Commands, each_in_turn, failure, with_hint, words
-from pocket_exec.batch.ends import Ends
+from pocket_exec.batch.commands import Commands, each_in_turn, failure, with_hint, words
 from pocket_exec.batch.log_files import job_output, tail
-from pocket_exec.batch.slurm_jobs import (
-    ACCOUNTING_FORMAT,
-    QUEUE_FORMAT,
-    accounting_rows,
-    controller_rows,
-    queue_rows,
-)
+from pocket_exec.batch.slurm_arrays import array_of, named, on_cluster
+from pocket_exec.batch.slurm_queue import Queue
 from pocket_exec.batch.slurm_script import batch_script, directives_of, setting_faults
 from pocket_exec.batch.system import BatchSystem, JobState, JobStatus, Submission, SubmitError, at_place, by_place
 from pocket_exec.command import CommandError, CommandMissingError, Completed, Run, run
@@ -28,9 +21,7 @@ from pocket_exec.options.batch import BatchOptions, SlurmOptions
 log = logging.getLogger(__name__)
 
 _ANSWER = re.compile(r"(\d+)(?:;(\S+))?")
-_UNKNOWN_JOB = re.compile(r"Invalid job id", re.IGNORECASE)
 _GONE = re.compile(r"Invalid job id|already completing or completed", re.IGNORECASE)
-_MOST_ARRAYS = 10
 _MOST_BYTES_OF_SLURM = 2048
 _REFUSALS = {
     "Invalid job array specification": "jobs-per-submission is more than the cluster's MaxArraySize",
@@ -82,10 +73,9 @@ class Slurm(BatchSystem):
     def __init__(self, options: SlurmOptions, commands: Commands) -> None:
         self._options = options
         self._commands = commands
-        self._ends = Ends()
+        self._queue = Queue(commands)
         self._cancelled: set[str] = set()
-        self._sizes: dict[tuple[str | None, str], int] = {}
-        self._accounting = True
+        self._sizes: dict[str | None, dict[str, int]] = {}
 
     @classmethod
     def from_options(cls, options: BatchOptions, run: Run = run) -> Self:
@@ -126,7 +116,7 @@ class Slurm(BatchSystem):
             if done.stderr.strip():
                 log.warning("sbatch said:\n%s", words(done))
             [(cluster, elements)] = by_place(ids).items()
-            self._sizes[cluster, _array(elements[0])] = len(elements)
+            self._sizes.setdefault(cluster, {})[array_of(elements[0])] = len(elements)
             return ids
         if done.returncode != 0:
             raise SubmitError(with_hint(failure(done), _REFUSALS))
@@ -146,51 +136,8 @@ class Slurm(BatchSystem):
 
     def status(self, ids: Sequence[str]) -> Mapping[str, JobStatus]:
         """Look at jobs with squeue, and with scontrol and sacct at those that have ended: once each, as a rule."""
-        found: dict[str, JobStatus] = {}
-        for cluster, group in by_place(ids).items():
-            listed = self._queue(cluster, group)
-            # Elements that were cancelled before they began have no line of their own, but one for all of them.
-            of_array = {array: row for array, row in listed.items() if "_" not in array and row.state.over}
-            rows = {job: row for job in group if (row := listed.get(job) or of_array.get(_array(job)))}
-            self._ends.alive(at_place(job, cluster) for job, row in rows.items() if not row.state.over)
-            self._ends.learn({at_place(job, cluster): row for job, row in rows.items() if not _end_unknown(row)})
-            self._learn_ends(cluster, [at_place(job, cluster) for job in group if _end_unknown(rows.get(job))])
-            found.update({at_place(job, cluster): row for job, row in rows.items()})
-        ended = {**dict.fromkeys(self._cancelled, _CANCELLED), **found, **self._ends.known}
-        shown = {job: found[job] if job in found and not found[job].state.over else ended.get(job) for job in ids}
-        return {job: status for job, status in shown.items() if status is not None}
-
-    def _queue(self, cluster: str | None, group: Sequence[str]) -> dict[str, JobStatus]:
-        args = ["squeue", *_on(cluster), "-h", "-r", "-t", "all", "-o", QUEUE_FORMAT, "-j", ",".join(_arrays(group))]
-        done = self._commands(args)
-        if done.returncode == 0:
-            return queue_rows(done.stdout)
-        # A single job that Slurm has forgotten is a fault to squeue; one of several is not.
-        if _UNKNOWN_JOB.search(done.stderr):
-            return {}
-        raise CommandFailedError(failure(done))
-
-    def _learn_ends(self, cluster: str | None, ended: Sequence[str]) -> None:
-        unknown = self._ends.to_look_up(ended)
-        bare = by_place(unknown).get(cluster, [])
-        rows: dict[str, JobStatus] = {}
-        for array in _arrays(bare)[:_MOST_ARRAYS]:
-            rows.update(self._asked(["scontrol", *_on(cluster), "-o", "show", "job", array], controller_rows))
-        rest = [job for job in bare if job not in rows]
-        if rest and self._accounting:
-            args = ["sacct", *_on(cluster), "-n", "-P", "-X", "-o", ACCOUNTING_FORMAT, "-j", ",".join(_arrays(rest))]
-            rows.update(self._asked(args, accounting_rows))
-        self._ends.learn({at_place(job, cluster): rows[job] for job in bare if job in rows})
-
-    def _asked(self, args: Sequence[str], read: Callable[[str], dict[str, JobStatus]]) -> dict[str, JobStatus]:
-        """Run a command that need not know, nor be there."""
-        try:
-            return read(self._commands.output(args))
-        except FarmError as error:
-            log.debug("how jobs have ended is not known: %s", error)
-            if args[0] == "sacct":
-                self._accounting = False
-            return {}
+        forgotten = {job: _CANCELLED for job in ids if job in self._cancelled}
+        return {**forgotten, **self._queue.status(ids)}
 
     def cancel_commands(self, ids: Sequence[str]) -> list[list[str]]:
         """Return one scancel for each cluster."""
@@ -205,7 +152,7 @@ class Slurm(BatchSystem):
         each_in_turn([self._by_name(tag)], partial(self._commands, timeout_s=timeout_s), _GONE)
 
     def _by_name(self, tag: str) -> list[str]:
-        return ["scancel", *_on(self._cluster()), f"--name={tag}"]
+        return ["scancel", *on_cluster(self._cluster()), f"--name={tag}"]
 
     def cancel(self, ids: Sequence[str]) -> None:
         """Cancel jobs, with one scancel for each cluster."""
@@ -213,14 +160,11 @@ class Slurm(BatchSystem):
         self._cancelled.update(ids)
 
     def _cancels(self, ids: Sequence[str]) -> list[list[str]]:
-        """Return one scancel for each cluster; Slurm needs far longer for elements that are named one by one."""
-        commands = []
-        for cluster, group in by_place(ids).items():
-            named = [
-                _elements(array, tasks, self._sizes.get((cluster, array))) for array, tasks in _tasks(group).items()
-            ]
-            commands.append(["scancel", *_on(cluster), *named])
-        return commands
+        """Return one scancel for each cluster."""
+        return [
+            ["scancel", *on_cluster(cluster), *named(group, self._sizes.get(cluster, {}))]
+            for cluster, group in by_place(ids).items()
+        ]
 
     def logs(self, job_id: str, submission: Submission, name: str) -> str:
         """Return the end of a worker's output, below it what Slurm says of the jobs that were submitted with it."""
@@ -228,49 +172,8 @@ class Slurm(BatchSystem):
         return job_output(submission.log_directory, name) + said
 
     def _cluster(self) -> str | None:
-        named = self._options.slurm_settings.get("clusters")
-        return named if isinstance(named, str) else None
-
-
-def _on(cluster: str | None) -> list[str]:
-    return ["-M", cluster] if cluster is not None else []
-
-
-def _array(job: str) -> str:
-    return job.partition("_")[0]
-
-
-def _arrays(ids: Iterable[str]) -> list[str]:
-    return sorted({_array(job) for job in ids}, key=int)
-
-
-def _tasks(ids: Iterable[str]) -> dict[str, list[int]]:
-    """Group the elements' numbers by their array; a job that is no array's has none."""
-    arrays: dict[str, list[int]] = {}
-    for job in ids:
-        array, _, task = job.partition("_")
-        arrays.setdefault(array, []).extend([int(task)] if task else [])
-    return arrays
-
-
-def _elements(array: str, tasks: Iterable[int], size: int | None) -> str:
-    """Name elements of an array, as scancel reads them; ``size`` is that of the whole array, None if not known.
-
-    >>> _elements("12", [4, 0, 1, 2], 6), _elements("12", [0, 1], 2), _elements("12", [3], None)
-    ('12_[0-2,4]', '12', '12_3')
-    """
-    numbers = sorted(set(tasks))
-    if len(numbers) in (0, size):
-        return array
-    if len(numbers) == 1:
-        return f"{array}_{numbers[0]}"
-    runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])]
-    return f"{array}_[{','.join(str(run[0]) if len(run) == 1 else f'{run[0]}-{run[-1]}' for run in runs)}]"
-
-
-def _end_unknown(row: JobStatus | None) -> bool:
-    """Whether a job has left the queue, or has failed: squeue does not tell the exit status."""
-    return row is None or (row.state is JobState.FAILED and row.exit_status is None)
+        cluster = self._options.slurm_settings.get("clusters")
+        return cluster if isinstance(cluster, str) else None
 
 
 def _variable(directive: str) -> str:
