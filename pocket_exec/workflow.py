@@ -289,7 +289,7 @@ class _Run:
         if total is None and result.interrupt is None:
             report.datasets = list(result.datasets)
             raise nothing_succeeded(report)
-        if self._out is not None and result.faults and not result.saved:
+        if self._out is not None and result.faults and not (result.saved or writer.rescued):
             raise ProcessingError("\n".join(result.faults))
         return result
 

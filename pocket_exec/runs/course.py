@@ -137,8 +137,7 @@ def _write(out: OutputDirectory, course: Course, status: int, error: BaseExcepti
         write_record(out.record_path, record(course, status))
     except PocketExecError as failed:
         log.error("%s", failed)  # noqa: TRY400 - the message says it all
-        if error is None:
-            raise
+        course.result.faults = [*course.result.faults, str(failed)]
 
 
 def record(course: Course, status: int) -> RunRecord:

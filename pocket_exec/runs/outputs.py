@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import copy
 import logging
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from pocket_exec.analysis.fileset import Fileset
 from pocket_exec.engine.chunk import describe
 from pocket_exec.engine.fold import Fold, merge
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure, Listener
-from pocket_exec.errors import PocketExecError
+from pocket_exec.errors import OutputDirectoryError, PocketExecError
 from pocket_exec.runs.directory import OutputDirectory
 from pocket_exec.runs.names import ALL, check_names, result_name
-from pocket_exec.runs.results import SavedResult, save_result
+from pocket_exec.runs.results import SavedResult, rescue_result, save_result
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +75,10 @@ class ResultWriter:
         self._processor = processor
         self._sums: dict[str, Any] = {}
         self._outcomes: dict[str, DatasetOutcome] = {}
+        self._elsewhere: Path | None = None
         self.saved: list[SavedResult] = []
+        self.rescued: list[Path] = []
+        """Results in the temporary directory, for want of room in the output directory."""
         self.faults: list[str] = []
         """Why a result that has all its chunks is partial, or not saved, all the same."""
 
@@ -144,13 +149,27 @@ class ResultWriter:
             saved = save_result(self._out, unit.name, output, partial=partial or not whole, datasets=unit.datasets)
         except PocketExecError as error:
             # The other results are not lost with this one.
-            self.faults.append(str(error))
-            log.error("%s", error)  # noqa: TRY400 - the message says it all
+            fault = str(error)
+            if isinstance(error, OutputDirectoryError):
+                fault += self._rescued(unit, output, partial or not whole)
+            self.faults.append(fault)
+            log.error("%s", fault)  # noqa: TRY400 - the message says it all
             return
         if saved.partial and result_name(unit.name) in self._stale:
             (self._out.path / result_name(unit.name)).unlink(missing_ok=True)
         self.saved.append(saved)
         log.info("wrote %s", saved.path)
+
+    def _rescued(self, unit: Unit, output: Any, partial: bool) -> str:
+        """Save what has been computed where there may be room, and say where."""
+        try:
+            if self._elsewhere is None:
+                self._elsewhere = Path(tempfile.mkdtemp(prefix="pocket-exec-rescued-"))
+            path = rescue_result(self._elsewhere, unit.name, output, partial=partial)
+        except (PocketExecError, OSError) as error:
+            return f"; nor is there another place for it ({error})"
+        self.rescued.append(path)
+        return f"; until then it is kept as {path}"
 
     def _postprocessed(self, name: str, total: Any) -> tuple[Any, bool]:
         """Return the processor's postprocess of a copy of the sum; the sum itself, as partial, where it raises."""

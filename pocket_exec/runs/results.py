@@ -51,12 +51,24 @@ def save_result(
     storage fails; either way the old file is as it was.
     """
     path = out.path / result_name(name, partial)
-    counted = _Counted()
-    atomic_write(path, lambda stream: _dump(output, counted.onto(stream), path))
+    counted = _written(path, output)
     if not partial:
         (out.path / result_name(name, partial=True)).unlink(missing_ok=True)
     members = (name,) if datasets is None else tuple(datasets)
     return SavedResult(path, name, members, partial, counted.size, counted.digest.hexdigest())
+
+
+def rescue_result(directory: Path, name: str, output: object, *, partial: bool) -> Path:
+    """Save what the output directory has no room for in another one, and return where; raises as ``save_result``."""
+    path = directory / result_name(name, partial)
+    _written(path, output)
+    return path
+
+
+def _written(path: Path, output: object) -> _Counted:
+    counted = _Counted()
+    atomic_write(path, lambda stream: _dump(output, counted.onto(stream), path))
+    return counted
 
 
 def existing_results(directory: Path, sizes: dict[str, int]) -> tuple[ExistingResult, ...]:
