@@ -20,10 +20,10 @@ def scheduler(
     file = directory / "scheduler.json"
     arguments = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
     with _started("distributed.cli.dask_scheduler", arguments, directory, environment) as process:
-        while not file.exists():
+        while (address := _address(file)) is None:
             assert process.poll() is None, (directory / "log").read_text()
             time.sleep(0.05)
-        yield json.loads(file.read_text())["address"], process
+        yield address, process
 
 
 @contextmanager
@@ -43,6 +43,14 @@ def worker(
     ]
     with _started("distributed.cli.dask_worker", arguments, directory, environment) as process:
         yield process
+
+
+def _address(file: Path) -> str | None:
+    """Return what the scheduler has written, once it has: the file is there before its content."""
+    try:
+        return str(json.loads(file.read_text())["address"])
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
 
 
 @contextmanager

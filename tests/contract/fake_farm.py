@@ -49,7 +49,12 @@ def jobs_of(directory: Path) -> dict[str, dict[str, Any]]:
 
 
 def _all_jobs(directory: Path) -> dict[str, dict[str, Any]]:
-    return {path.stem: json.loads(path.read_text()) for path in sorted((directory / "queue").glob("*.job"))}
+    jobs = {}
+    for path in sorted((directory / "queue").glob("*.job")):
+        # One may be cancelled at any moment.
+        with suppress(FileNotFoundError):
+            jobs[path.stem] = json.loads(path.read_text())
+    return jobs
 
 
 def _condor_submit(farm: Path, words: Sequence[str]) -> str:

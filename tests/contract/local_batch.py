@@ -23,6 +23,7 @@ _RUN = 'bash "$1" "$2" > "$3/$2.out" 2> "$3/$2.err"; echo $? > "$4.part"; mv "$4
 
 def submit(queue: Path, tag: str, script: str, logs: str, delay_s: float, names: Sequence[str]) -> None:
     """Start one process per name after a delay, and print the ids."""
+    (queue / "submitting").touch()
     time.sleep(delay_s)
     ids = []
     for name in names:
@@ -46,8 +47,7 @@ def submit(queue: Path, tag: str, script: str, logs: str, delay_s: float, names:
 def cancel(queue: Path, tag: str, ids: Sequence[str]) -> None:
     """End the jobs with these ids, or all of a tag, and take them out of the queue."""
     end = time.monotonic() + 5
-    jobs = {path: json.loads(path.read_text()) for path in queue.glob("*.job")}
-    wanted = {path: job for path, job in jobs.items() if job["tag"] == tag or path.stem in ids}
+    wanted = {path: job for path, job in _jobs(queue).items() if job["tag"] == tag or path.stem in ids}
     for job in wanted.values():
         _signal(job["pid"], signal.SIGTERM)
     while any(_alive(job["pid"]) for job in wanted.values()) and time.monotonic() < end:
@@ -56,6 +56,15 @@ def cancel(queue: Path, tag: str, ids: Sequence[str]) -> None:
         _signal(job["pid"], signal.SIGKILL)
         path.with_suffix(".removed").touch()
         path.unlink(missing_ok=True)
+
+
+def _jobs(queue: Path) -> dict[Path, dict[str, Any]]:
+    """Return the jobs in the queue, by their files; one may be cancelled at any moment."""
+    jobs = {}
+    for path in queue.glob("*.job"):
+        with suppress(FileNotFoundError):
+            jobs[path] = json.loads(path.read_text())
+    return jobs
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
@@ -181,8 +190,7 @@ else:
 
         def pids(self) -> dict[str, int]:
             """Return the process groups of all jobs in the queue, by the names of their workers."""
-            jobs = [json.loads(path.read_text()) for path in self.queue.glob("*.job")]
-            return {job["name"]: job["pid"] for job in jobs}
+            return {job["name"]: job["pid"] for job in _jobs(self.queue).values()}
 
         def alive(self) -> list[str]:
             """Return the names of the jobs that have a process."""

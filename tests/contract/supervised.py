@@ -115,7 +115,7 @@ def main() -> None:
         return
     with supervised(system, Maker(directory), 2) as cluster, Client(cluster, set_as_default=False) as client:
         if way == "submitting":
-            while not system.submissions:
+            while not (system.queue / "submitting").exists():
                 time.sleep(0.01)
         else:
             client.wait_for_workers(2, timeout=60)

@@ -174,7 +174,7 @@ def test_workers_that_do_not_know_this_project_check_the_file_for_coffeas_own_ex
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     try:
         with elsewhere(tmp_path) as address, Client(address, set_as_default=False) as client:
-            client.wait_for_workers(1, timeout=20)
+            client.wait_for_workers(1, timeout=60)
             (tmp_path / "theirs.py").write_text(DASK.format(address=address))
             with pytest.raises(PartialResult) as caught:
                 pocket_exec.run(fileset, total, custom_setup=tmp_path / "theirs.py", **OPTIONS)

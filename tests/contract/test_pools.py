@@ -264,7 +264,7 @@ def test_an_executor_that_was_interrupted_gives_no_stale_answers(name: str, seco
         total, error = executor(items(8), partial(told, words="fresh"), None)
         assert (error, total["out"]) == (0, {"n": 80, "words": {"fresh"}})
         # What was at work is ended (futures), or comes to its end (dask), and does not hold up the next run.
-        assert time.monotonic() - start < 15
+        assert time.monotonic() - start < 45
 
 
 def test_an_interrupt_before_the_first_chunk_is_an_interrupt() -> None:

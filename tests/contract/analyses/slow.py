@@ -9,6 +9,9 @@ from typing import Any
 
 from coffea.processor import ProcessorABC
 
+ON_ITS_WAY_S = 2.0
+"""How long the first answer may take to the client, before the run is ended."""
+
 
 class Slow(ProcessorABC):  # type: ignore[misc]  # coffea is not typed
     """Count events; from entry ``fast`` on, make a file and wait for somebody to remove it."""
@@ -24,7 +27,7 @@ class Slow(ProcessorABC):  # type: ignore[misc]  # coffea is not typed
         if events.metadata["entrystart"] >= self.fast:
             # A worker that came later may be at a slow chunk before the first one is through a fast one. Any fast
             # one will do: the others may stand in the queue of a worker that is at a slow one.
-            while self.fast and not begun.exists():
+            while self.fast and not (begun.exists() and time.time() - begun.stat().st_mtime > ON_ITS_WAY_S):
                 time.sleep(0.05)
             Path(self.sign).touch()
             while Path(self.sign).exists():
