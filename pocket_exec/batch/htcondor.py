@@ -1,21 +1,19 @@
-"""HTCondor, by its commands: condor_submit, condor_q, condor_history."""
+"""HTCondor, by its commands: jobs are submitted by condor_submit, looked at, removed and read."""
 
 from __future__ import annotations
 
 import logging
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from pocket_exec.batch.commands import Commands, failure, with_hint, words
-from pocket_exec.batch.ends import Ends
 from pocket_exec.batch.htcondor_description import FIRST, RUN, setting_faults, submit_description
-from pocket_exec.batch.htcondor_jobs import ATTRIBUTES, job_ads, job_status
 from pocket_exec.batch.htcondor_output import JobOutput
-from pocket_exec.batch.htcondor_pool import Pool
+from pocket_exec.batch.htcondor_queue import Queue
 from pocket_exec.batch.htcondor_removal import at_schedd, removal_where, removals, remove, remove_where
-from pocket_exec.batch.system import BatchSystem, JobStatus, Submission, SubmitError, at_place, by_place
+from pocket_exec.batch.system import BatchSystem, JobStatus, Submission, SubmitError, at_place
 from pocket_exec.command import CommandError, CommandMissingError, Completed, Run, run
 from pocket_exec.errors import ExecutorError, FarmError, OptionsError
 from pocket_exec.options.batch import BatchOptions, HTCondorOptions
@@ -23,7 +21,6 @@ from pocket_exec.options.batch import BatchOptions, HTCondorOptions
 log = logging.getLogger(__name__)
 
 _RANGE = re.compile(r"(\d+)\.(\d+) - (\d+)\.(\d+)")
-_HISTORY_RECORDS = 10_000
 _REFUSALS = {
     "MAX_JOBS_PER_SUBMISSION": "jobs-per-submission is more than the schedd allows",
     "MAX_JOBS_PER_OWNER": "jobs-per-owner is more than the schedd allows",
@@ -43,9 +40,8 @@ class HTCondor(BatchSystem):
         self._options = options
         self._commands = commands
         self._schedds: list[str | None] = list(options.schedds) or [None]
-        self._pool = Pool(commands)
+        self._queue = Queue(commands)
         self._lock = threading.Lock()
-        self._ends = Ends()
         self._over: set[str] = set()
         self._output = JobOutput(commands, spooled=options.spool)
 
@@ -125,32 +121,9 @@ class HTCondor(BatchSystem):
 
     def status(self, ids: Sequence[str]) -> Mapping[str, JobStatus]:
         """Look at jobs with condor_q, and with condor_history at those that have left the queue."""
-        found: dict[str, JobStatus] = {}
-        for schedd, group in by_place(ids).items():
-            rows = self._asked("condor_q", schedd, _clusters(group))
-            self._ends.alive(rows)
-            gone = self._ends.to_look_up(job for job in (at_place(bare, schedd) for bare in group) if job not in rows)
-            self._ends.learn(self._history(schedd, gone))
-            found.update(rows)
-        found = {**self._ends.known, **found}
-        self._over.update(job for job in ids if job in found and found[job].state.over)
-        return {job: found[job] for job in ids if job in found}
-
-    def _asked(self, command: str, schedd: str | None, what: Sequence[str]) -> dict[str, JobStatus]:
-        answer = self._commands.output([command, *at_schedd(schedd), "-json", "-attributes", ATTRIBUTES, *what])
-        ads = job_ads(answer, command)
-        largest = self._pool.largest() if any(ad.unmatched for ad in ads) else None
-        return {at_place(ad.job_id, schedd): job_status(ad, largest) for ad in ads}
-
-    def _history(self, schedd: str | None, gone: Sequence[str]) -> dict[str, JobStatus]:
-        """Look up how jobs ended, in a part of the history only: it may be long, far away, or not kept."""
-        bare = by_place(gone).get(schedd, [])
-        bounds = ["-limit", str(len(bare)), "-scanlimit", str(_HISTORY_RECORDS)]
-        try:
-            return self._asked("condor_history", schedd, [*bounds, *bare]) if bare else {}
-        except FarmError as error:
-            log.debug("how jobs have ended is not known: %s", error)
-            return {}
+        found = self._queue.status(ids)
+        self._over.update(job for job, status in found.items() if status.state.over)
+        return found
 
     def cancel_commands(self, ids: Sequence[str]) -> list[list[str]]:
         """Return one condor_rm for each schedd."""
@@ -196,10 +169,6 @@ class HTCondor(BatchSystem):
 
 def _file_name(submission: Submission) -> str:
     return f"{submission.names[0]}.sub"
-
-
-def _clusters(ids: Iterable[str]) -> list[str]:
-    return sorted({job_id.partition(".")[0] for job_id in ids}, key=int)
 
 
 def _ids(done: Completed, schedd: str | None, count: int) -> tuple[str, ...] | None:
