@@ -19,25 +19,25 @@ import click
 import table
 from dimuons import Case, by_hand, by_runner, iterative, ours
 from measure import Row, in_turns
-from nanoaod_like import copies, files
 from profiling import profile
 
 ROUNDS = 5
 CASES = [
-    Case("17 branches, 10k", partial(files, 17, 8, 200_000), 200_000, 10_000, 1.3),
-    Case("17 branches, 100k", partial(files, 17, 8, 200_000), 200_000, 100_000, 1.3),
-    Case("617 branches, 10k", partial(files, 617, 2, 200_000), 200_000, 10_000, 1.3),
-    Case("617 branches, 100k", partial(files, 617, 2, 200_000), 200_000, 100_000, 1.3),
-    Case("30 small files, 1499 branches", partial(copies, 1499, 30, 40), 40, 40, 1.1),
+    Case(17, 8, 200_000, 10_000, 1.3),
+    Case(17, 8, 200_000, 100_000, 1.3),
+    Case(617, 2, 200_000, 10_000, 1.3),
+    Case(617, 2, 200_000, 100_000, 1.3),
+    Case(1499, 30, 40, 40, 1.1, copied=True),
 ]
 
 
 def rows(*, quick: bool, rounds: int | None = None, only: Sequence[str] = ()) -> Iterator[Row]:
     """Yield each case's ratios over the loop, by processor time: the wall's follows where nothing else runs."""
-    for case in CASES:
-        if only and case.name not in only:
+    for named in CASES:
+        if only and named.name not in only:
             continue
-        paths = case.make()[: (2 if case.events > 1000 else 8) if quick else None]
+        case = named.sized(quick=quick)
+        paths = case.paths()
         sides = {
             "loop": partial(by_hand, case, paths),
             "loop, whole baskets": partial(by_hand, case, paths, at_once=True),
@@ -49,7 +49,7 @@ def rows(*, quick: bool, rounds: int | None = None, only: Sequence[str] = ()) ->
             raise RuntimeError(f"{case.name}: the sides do not agree")
         print(case.name, flush=True)
         took = in_turns(
-            {name: partial(_cpu_ms, side) for name, side in sides.items()}, rounds or (2 if quick else ROUNDS)
+            {name: partial(_cpu_ms, side) for name, side in sides.items()}, rounds or (1 if quick else ROUNDS)
         )
         per = len(paths) * len(case.chunks)
         ms = {name: [each / per for each in values] for name, values in took.items()}

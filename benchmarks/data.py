@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -10,7 +11,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).absolute().parent.parent
 EXAMPLE = REPOSITORY / "examples" / "zmumu"
-CACHE = REPOSITORY / ".cache" / "bench"
+CACHE = Path(os.environ.get("POCKET_EXEC_BENCH_CACHE") or REPOSITORY / ".cache" / "bench").absolute()
 GENERATOR = ("generate.py", "detector.py", "nanoaod.py", "processes.py", "samples.py", "truth.py")
 
 

@@ -5,9 +5,8 @@ All do the same arithmetic and fill the same histogram.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from coffea.nanoevents import NanoAODSchema
 from coffea.processor import IterativeExecutor, ProcessorABC, Runner
 from coffea.processor.executor import WorkItem
-from nanoaod_like import BASKET
+from nanoaod_like import BASKET, copies, files
 
 from pocket_exec.engine.executor import PocketExecutor
 
@@ -33,17 +32,40 @@ ours = partial(PocketExecutor, status=False)
 class Case:
     """One kind of file and of chunk."""
 
-    name: str
-    make: Callable[[], list[Path]]
+    branches: int
+    files: int
     events: int
     """Of each file."""
     chunksize: int
-    goal: float = math.inf
+    goal: float
+    copied: bool = False
+    """Whether all files are copies of one."""
+
+    @property
+    def name(self) -> str:
+        """What the table calls it."""
+        if self.chunksize == self.events:
+            return f"{self.files} small files, {self.branches} branches"
+        return f"{self.branches} branches, {self.chunksize / 1000:g}k"
 
     @property
     def chunks(self) -> list[tuple[int, int]]:
         """Entry ranges of the chunks of a file."""
         return [(start, min(start + self.chunksize, self.events)) for start in range(0, self.events, self.chunksize)]
+
+    def paths(self) -> list[Path]:
+        """Return its files; they are made once, and in the disk cache."""
+        return (copies if self.copied else files)(self.branches, self.files, self.events)
+
+    def sized(self, *, quick: bool) -> Case:
+        """Return the case itself, or with ``quick`` one as small as shows that all of it works."""
+        if not quick:
+            return self
+        events = min(self.events, 8_000)
+        chunksize = events // min(len(self.chunks), 4)
+        return replace(
+            self, branches=min(self.branches, 60), files=min(self.files, 2), events=events, chunksize=chunksize
+        )
 
 
 def fill(histogram: Any, pt: Any, eta: Any, phi: Any, charge: Any, met: Any) -> None:

@@ -13,16 +13,12 @@ from typing import Any
 import servers
 from dimuons import Case, by_hand, by_runner, iterative, ours
 from measure import NotHereError, Row, in_turns
-from nanoaod_like import files
 from profiling import profile
 
 ROUNDS = 5
 SERVERS: dict[str, Callable[..., AbstractContextManager[str]]] = {"http": servers.http, "xrootd": servers.xrootd}
 NEEDS = {"http": ("aiohttp",), "xrootd": ("XRootD", "fsspec_xrootd")}
-CASES = {
-    Case("617 branches, 10k", partial(files, 617, 2, 200_000), 200_000, 10_000, 1): 1,
-    Case("17 branches, 10k", partial(files, 17, 8, 200_000), 200_000, 10_000, 1): 2,
-}
+CASES = {Case(617, 2, 200_000, 10_000, 1): 1, Case(17, 8, 200_000, 10_000, 1): 2}
 """How many of the files are read."""
 
 
@@ -35,8 +31,9 @@ def rows(server: str, *, quick: bool) -> Iterator[Row]:
     missing = [module for module in NEEDS[server] if find_spec(module) is None]
     if missing:
         raise NotHereError(f"needs {', '.join(missing)}; install pocket-exec[xrootd]")
-    for case, number in CASES.items():
-        local = case.make()[:number]
+    for named, number in CASES.items():
+        case = named.sized(quick=quick)
+        local = case.paths()[:number]
         with SERVERS[server](local) as address:
             paths = [f"{address}{path.name}" for path in local]
             sides = {
@@ -45,8 +42,6 @@ def rows(server: str, *, quick: bool) -> Iterator[Row]:
                 "coffea": partial(by_runner, iterative, case, paths),
                 "pocket-exec": partial(by_runner, ours, case, paths),
             }
-            if quick:
-                del sides["coffea"]
             expected = by_hand(case, local)
             if any(made() != expected for made in sides.values()):
                 raise RuntimeError(f"{case.name}: the sides do not agree")
@@ -56,8 +51,7 @@ def rows(server: str, *, quick: bool) -> Iterator[Row]:
             where = partial(profile, sides["pocket-exec"])
             yield Row(f"{what}pocket-exec", mine, "loop", loop, "s", case.goal, profile=where)
             yield Row(f"{what}pocket-exec", mine, "loop, whole baskets", took["loop, whole baskets"], "s")
-            if "coffea" in took:
-                yield Row(f"{what}IterativeExecutor", took["coffea"], "loop", loop, "s")
+            yield Row(f"{what}IterativeExecutor", took["coffea"], "loop", loop, "s")
 
 
 def _wall_s(side: Callable[[], Any]) -> float:

@@ -56,7 +56,7 @@ def markdown(name: str, rows: Sequence[Row], misses: Sequence[str], machine: str
     """Return the table of one measurement as a page's part, which ``parts`` finds again.
 
     The name ``machine`` is the line that ``machine()`` returned before the measurements, ``misses`` has what ``miss``
-    returned for each row.
+    returned for rows.
     """
     lines = [f"**{name}**", "", "| " + " | ".join(HEAD) + " |", "|---|--:|---|--:|--:|--:|--:|---|"]
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
@@ -65,9 +65,7 @@ def markdown(name: str, rows: Sequence[Row], misses: Sequence[str], machine: str
 
 
 def miss(row: Row) -> str:
-    """Return why a goal is missed and where the time goes, as a part of a page; nothing where it is not missed."""
-    if row.verdict != "miss":
-        return ""
+    """Return why a goal is missed and where the time goes, as a part of a page."""
     said = f"Missed: {row.what}, {_figure(row, row.value)}, goal {_goal(row)}. {row.reason}".rstrip()
     return f"{said}\n\n```\n{row.profile().rstrip()}\n```\n" if row.profile is not None else f"{said}\n"
 

@@ -13,14 +13,13 @@ from typing import Any
 
 from dimuons import Case, by_hand, by_runner, ours
 from measure import Figure, Row, in_turns
-from nanoaod_like import files
 from profiling import profile
 
 ROUNDS = 5
 WORKERS = 2
 PATIENCE_S = 60.0
-WIDE = Case("617 branches, 10k", partial(files, 617, 2, 200_000), 200_000, 10_000, 5)
-NARROW = Case("17 branches, 10k", partial(files, 17, 8, 200_000), 200_000, 10_000, 2)
+WIDE = Case(617, 2, 200_000, 10_000, 5)
+NARROW = Case(17, 8, 200_000, 10_000, 2)
 FUTURES_GOAL = 1.7
 FUTURES_DATASETS = 12
 """So often are the files processed: the processes take a second or two to start, which a real run does not notice."""
@@ -29,8 +28,8 @@ FUTURES_DATASETS = 12
 def rows(*, quick: bool) -> Iterator[Row]:
     """Yield a row for each width of the tree."""
     with cluster() as client:
-        for case in (WIDE, NARROW):
-            paths = case.make()[: 1 if quick else None]
+        for case in (WIDE.sized(quick=quick), NARROW.sized(quick=quick)):
+            paths = case.paths()
             sides = dict(zip(("DaskExecutor", "pocket-exec"), on_cluster(client), strict=True))
             expected = by_hand(case, paths)
             numbers = itertools.count(1)
@@ -58,13 +57,14 @@ def futures_rows(*, quick: bool) -> Iterator[Row]:
     """Yield what two processes gain over one, the start of the processes included."""
     import pocket_exec
 
-    paths = NARROW.make()[: 2 if quick else None]
+    case = NARROW.sized(quick=quick)
+    paths = case.paths()
     datasets = 1 if quick else FUTURES_DATASETS
 
     def wall_s(executor: str, **options: Any) -> float:
         with pocket_exec.open_executor(executor, module_dirs=[Path(__file__).parent], **options) as opened:
             begin = time.perf_counter()
-            by_runner(lambda: opened, NARROW, paths, datasets=datasets)
+            by_runner(lambda: opened, case, paths, datasets=datasets)
             return time.perf_counter() - begin
 
     variants = {"iterative": partial(wall_s, "iterative"), "futures": partial(wall_s, "futures", scaleout=WORKERS)}

@@ -28,7 +28,7 @@ IMPORTS = "import coffea.processor, coffea.nanoevents, hist"
 
 def first_chunk_rows(*, quick: bool) -> Iterator[Row]:
     """Yield the time from the start of the process to the first call of ``process()``."""
-    file = files(17, 8, 200_000)[0]
+    file = files(17, 1, 8_000 if quick else 200_000)[0]
     cfg = SCRIPTS / "first_chunk.py"
     ours = "runner.py -e iterative, to its first chunk"
     script = "script, IterativeExecutor, to its first chunk"
