@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from pocket_exec.engine.addition import merge
 from pocket_exec.engine.chunk import Answer, attempt
-from pocket_exec.engine.fold import Block, Fold, merge
+from pocket_exec.engine.fold import Block, Fold
 from pocket_exec.engine.reading import announced
 
 
@@ -129,7 +130,7 @@ class _Sums:
         if fold.complete:
             blocks = list(fold.blocks())
             if len(blocks) == 1:
-                self._dataset.put(span.file, blocks[0].value, leaves=1)
+                self._dataset.put(span.file, blocks[0].value, leaves=1, own=blocks[0].own)
                 del self._files[span.file]
 
     def parts(self) -> Iterator[Part]:

@@ -11,38 +11,53 @@ from pocket_exec.engine.plan import DatasetNode, Plan
 
 GROWTH = 4
 """A batch has at most this many times the chunks of the ones before: what was measured may have been luck."""
-SHARE = 2
-"""Towards the end a slot is offered this part of its share of what is left, so that all end at about one time."""
+SHARE = 1
+"""Towards the end a batch is this part of what is left over the slots, each worker having two: so all end together."""
+WORTH = 3
+"""Times of what it takes the client to take an answer in that a batch is never shorter than: sending pays no more."""
+ANSWER_S = 0.003
+"""What an answer costs the client, however small."""
+BYTES_PER_S = 2e8
+"""How fast the client takes in large answers: decrypted, read, added and put aside."""
 OVERTIME = 1.5
 """How far over its time a batch may go before it gives back what it has not begun."""
 
 
 class Pace:
-    """How many chunks make a task of ``target_s`` seconds; 0: one chunk is one task."""
+    """How many chunks make a task of ``target_s`` seconds; 0: one chunk is one task.
+
+    Where results are so large that the client would do nothing but take them in, tasks are longer.
+    """
 
     def __init__(self, target_s: float) -> None:
         self._target_s = target_s
         self._seconds: float | None = None
+        self._answer_s = ANSWER_S
         self._largest = 1
 
-    @property
-    def budget_s(self) -> float:
-        """Seconds after which a batch begins no other chunk."""
-        return OVERTIME * self._target_s
+    def budget_s(self, slots: int) -> float:
+        """Return the seconds after which a batch begins no other chunk, where as many are in flight as ``slots``."""
+        return OVERTIME * self._long_enough_s(slots)
 
-    def learn(self, chunks: int, seconds: float) -> None:
-        """Take note of what a batch has taken."""
+    def learn(self, chunks: int, seconds: float, size: int = 0) -> None:
+        """Take note of what a batch has taken, and of the bytes of its answer."""
         if chunks:
             each = seconds / chunks
             self._seconds = each if self._seconds is None else 0.5 * (self._seconds + each)
+            self._answer_s = ANSWER_S + size / BYTES_PER_S
             self._largest = max(self._largest, chunks)
 
     def chunks(self, left: int, slots: int) -> int:
         """Return the size of the next batch, where ``left`` chunks are not yet begun."""
         if self._seconds is None or not self._target_s:
             return 1
-        fitting = int(self._target_s / max(self._seconds, 1e-6))
-        return max(1, min(fitting, GROWTH * self._largest, left // (SHARE * slots)))
+        each = max(self._seconds, 1e-6)
+        fitting, worth = int(self._long_enough_s(slots) / each), int(WORTH * self._answer_s / each)
+        return max(1, min(fitting, GROWTH * self._largest, max(left // (SHARE * slots), worth)))
+
+    def _long_enough_s(self, slots: int) -> float:
+        # Half of the client's time is enough for all of them.
+        return max(self._target_s, slots * self._answer_s) if self._target_s else 0.0
 
 
 class Batches:

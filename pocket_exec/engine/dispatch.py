@@ -34,7 +34,8 @@ class Done:
     """What came of a task."""
 
     dataset: int
-    parts: Sequence[Part]
+    parts: list[Part]
+    """Whoever takes them may take them out."""
     seconds: Mapping[int, float]
     """How long each chunk took that is in the parts, by its number."""
     settled: Sequence[Settled]
@@ -88,13 +89,17 @@ class Dispatch:
         try:
             while self._fresh.left or self._back or self._later or self._suspects or self._flying:
                 self._feed()
-                for number, answer in self.pool.wait(self._patience()):
+                answers = deque(self.pool.wait(self._patience()))
+                while answers:
+                    number, answer = answers.popleft()
                     unit = self._flying.pop(number)
                     if answer.cpu:
                         self.cpus[answer.host] = answer.cpu
                     for warning in answer.warned:
                         warning.again()
                     done = self._answered(number, unit, answer)
+                    # Nothing but what takes it holds a large result.
+                    del answer
                     if done is not None:
                         yield done
         finally:
@@ -117,7 +122,8 @@ class Dispatch:
 
     def _done(self, unit: _Unit, answer: Answer) -> Done | None:
         done: BatchDone = answer.value
-        self._pace.learn(len(done.seconds), sum(done.seconds.values()))
+        size = sum(part.block.size for part in done.parts)
+        self._pace.learn(len(done.seconds), sum(done.seconds.values()), size)
         if done.left:
             self._back.appendleft(_Unit(tuple(unit.tasks[place] for place in done.left), unit.attempts - 1))
         settled = [
@@ -169,7 +175,7 @@ class Dispatch:
         def addressed(item: Any) -> Any:
             return self._addressed(item, attempt)
 
-        batch = self._fresh.batch(unit.tasks, self._pace.budget_s, addressed)
+        batch = self._fresh.batch(unit.tasks, self._pace.budget_s(self.pool.slots()), addressed)
         self._flying[number] = _Unit(unit.tasks, attempt)
         self.pool.submit(number, batch)
         return number

@@ -13,9 +13,10 @@ from coffea.processor import Runner, accumulate
 from coffea.processor.executor import ExecutorBase
 
 from pocket_exec.engine import cpu
+from pocket_exec.engine.addition import merge
 from pocket_exec.engine.batch import Part, RunBatch
 from pocket_exec.engine.dispatch import Dispatch, Done
-from pocket_exec.engine.fold import Fold, merge
+from pocket_exec.engine.fold import Fold
 from pocket_exec.engine.ledger import Ledger
 from pocket_exec.engine.outcome import DatasetOutcome, Failure, FaultKind, Listener
 from pocket_exec.engine.plan import Plan, events_in, plan
@@ -24,6 +25,7 @@ from pocket_exec.engine.pool import Pool, SerialPool
 from pocket_exec.engine.raised import again
 from pocket_exec.engine.reading import Reading, cheaply
 from pocket_exec.engine.replicas import Replicas, replicated
+from pocket_exec.engine.shelf import Shelf
 from pocket_exec.engine.sums import DatasetSum, failure, failure_of, not_addable
 from pocket_exec.errors import FarmError, PartialResult, ProcessingError
 from pocket_exec.interrupts import interrupts_held, raise_if_interrupted
@@ -139,8 +141,9 @@ class _Run:
         self._replicas = executor.replicas
         self._listener = executor.listener
         self._ledger = executor.ledger
+        shelf = Shelf()
         self._sums = [
-            DatasetSum(node, plan, DatasetOutcome(summary), kept=executor.ledger is not None)
+            DatasetSum(node, plan, DatasetOutcome(summary), shelf, kept=executor.ledger is not None)
             for node, summary in zip(plan.datasets, plan.summaries(), strict=True)
         ]
         self._tree = Fold(len(self._sums), merge)
@@ -215,8 +218,10 @@ class _Run:
             if self._listener is not None:
                 item = self._plan.items[task]
                 self._listener.chunk_done(getattr(item, "dataset", ""), events_in(item), seconds)
-        for part in done.parts:
-            failures += sums.add(part, done.seconds, done.host)
+        parts = bool(done.parts)
+        while done.parts:
+            # One that has been added is let go: it may be large.
+            failures += sums.add(done.parts.pop(0), done.seconds, done.host)
         for settled in done.settled:
             item = self._plan.items[settled.task]
             if settled.answer.trouble is not None:
@@ -231,7 +236,7 @@ class _Run:
             failures += sums.give_up(settled.task)
         for failed in failures:
             self._fail(sums, failed)
-        if self._ledger is not None and done.parts:
+        if self._ledger is not None and parts:
             self._ledger.note(self, done.dataset)
         if sums.settled:
             self._tell(done.dataset)

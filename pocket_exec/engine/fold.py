@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from pocket_exec.engine.addition import Addition, merge
+from pocket_exec.engine.shelf import Held, Kept, Shelf
 
 Merge = Callable[[object, object], object]
 
@@ -27,15 +30,22 @@ class Block:
     value: object
     leaves: int
     """How many leaves gave a value; 0 is a block with nothing in it."""
+    own: bool = False
+    """Whether nobody else has the value: then it may become the sum with its neighbour."""
+    size: int = 0
+    """Bytes of the value, about; 0 where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sum:
-    value: object
+    kept: Kept
     leaves: int
+    own: bool = False
+    size: int = 0
+    waits: bool = False
 
 
-_EMPTY = _Sum(None, 0)
+_EMPTY = _Sum(Held(None), 0)
 
 
 class Fold:
@@ -44,15 +54,17 @@ class Fold:
     Leaves 2i and 2i+1 make a block, two neighbouring blocks a larger one, and so on: the shape of the tree depends on
     ``n`` alone, so floating-point sums, the order of lists and of growing categories are the same however and wherever
     the leaves were computed and added. A block whose neighbour does not exist moves up as it is. Values wait only until
-    their neighbour is there: at most one block per level for leaves that arrive in order.
+    their neighbour is there: at most one block per level for leaves that arrive in order. They wait on the ``shelf``,
+    where there is one.
 
     Two blocks that do not add: the smaller one is left out and listed in ``dropped``; with ``keep`` both stay as they
     are, for another fold to judge.
     """
 
-    def __init__(self, n: int, merge: Merge, *, keep: bool = False) -> None:
+    def __init__(self, n: int, merge: Merge, *, keep: bool = False, shelf: Shelf | None = None) -> None:
         self._merge = merge
         self._keep = keep
+        self._shelf = shelf
         self._blocks: dict[tuple[int, int], _Sum] = {}
         self._widths = [n]
         while self._widths[-1] > 1:
@@ -70,21 +82,31 @@ class Fold:
         """Level and index of the block that is the whole sum."""
         return len(self._widths) - 1, 0
 
-    def put(self, index: int, value: object, *, level: int = 0, leaves: int = 1) -> None:
+    def put(self, index: int, value: object, *, level: int = 0, leaves: int = 1, own: bool = False) -> None:
         """Add leaf ``index``, or a block of ``level``, in which ``leaves`` gave a value; None is one without any."""
+        self.put_block(Block(level, index, value, leaves, own))
+
+    def put_block(self, block: Block) -> None:
+        """Add a block; one without a value has nothing in it."""
+        level, index = block.level, block.index
         self._open -= len(self.covered(level, index))
-        self._blocks[level, index] = _EMPTY if value is None else _Sum(value, leaves)
+        there = _EMPTY if block.value is None else _Sum(Held(block.value), block.leaves, block.own, block.size)
+        self._blocks[level, index] = there
+        del block
         while level < len(self._widths) - 1:
             sibling = index ^ 1
             if sibling < self._widths[level] and (level, sibling) not in self._blocks:
+                self._blocks[level, index] = self._waiting(there)
                 return
             joined = self._join(level, index & ~1)
             if joined is None:
                 return
             # The two stay in their places until their sum is there: an interrupt in between loses nothing.
-            self._blocks[level + 1, index // 2] = joined
+            there = self._blocks[level + 1, index // 2] = joined
             self._blocks.pop((level, index & ~1), None)
             self._blocks.pop((level, index | 1), None)
+            del joined
+            there.kept.value()
             level, index = level + 1, index // 2
 
     def covered(self, level: int, index: int) -> range:
@@ -93,12 +115,21 @@ class Fold:
 
     def blocks(self) -> Iterator[Block]:
         """Yield the largest blocks that there are now."""
-        for (level, index), held in list(self._blocks.items()):
-            yield Block(level, index, held.value, held.leaves)
+        for level, index in list(self._blocks):
+            # An interrupt may have left what is in its sum already.
+            if (level + 1, index // 2) not in self._blocks:
+                held = self._blocks[level, index]
+                yield Block(level, index, held.kept.value(), held.leaves, held.own, held.size)
 
     def total(self) -> object:
         """Return the sum of what was put so far, or None; complete or not, the order is the same."""
-        return self._total(len(self._widths) - 1, 0).value
+        return self.whole().value
+
+    def whole(self) -> Block:
+        """Return the sum of what was put so far as one block; of its leaves, it says only whether there are any."""
+        level = len(self._widths) - 1
+        held = self._total(level, 0)
+        return Block(level, 0, held.kept.value(), held.leaves, held.own, held.size)
 
     def _total(self, level: int, index: int) -> _Sum:
         if (level, index) in self._blocks:
@@ -106,18 +137,25 @@ class Fold:
         if level == 0 or index >= self._widths[level]:
             return _EMPTY
         for child in (2 * index, 2 * index + 1):
-            self._blocks[level - 1, child] = self._total(level - 1, child)
+            self._blocks[level - 1, child] = self._waiting(self._total(level - 1, child))
         block = self._blocks[level, index] = self._join(level - 1, 2 * index) or _EMPTY
         for child in (2 * index, 2 * index + 1):
             del self._blocks[level - 1, child]
+        block.kept.value()
         return block
+
+    def _waiting(self, held: _Sum) -> _Sum:
+        if self._shelf is None or held.waits or not held.size:
+            return held
+        kept, copied = self._shelf.keep(held.kept.value(), held.size)
+        return replace(held, kept=kept, own=held.own or copied, waits=True)
 
     def _join(self, level: int, left: int) -> _Sum | None:
         a, b = self._blocks[level, left], self._blocks.get((level, left + 1), _EMPTY)
         if not a.leaves or not b.leaves:
             return a if a.leaves else b
         try:
-            return _Sum(self._merge(a.value, b.value), a.leaves + b.leaves)
+            return _Sum(self._added(a, b), a.leaves + b.leaves, own=True, size=max(a.size, b.size))
         except Exception as error:  # noqa: BLE001 - whatever the user's accumulators raise when they are added
             if self._keep:
                 return None
@@ -126,12 +164,10 @@ class Fold:
             self.dropped.append(Dropped(covered.start, covered.stop, error))
             return kept
 
-
-def merge(left: object, right: object) -> object:
-    """Add two accumulators without changing either, so that a failed addition leaves both whole."""
-    from coffea.processor import accumulate
-
-    return accumulate([left, right])
+    def _added(self, a: _Sum, b: _Sum) -> Kept:
+        if a.own and self._merge is merge:
+            return Addition(a.kept.value(), b.kept.value())
+        return Held(self._merge(a.kept.value(), b.kept.value()))
 
 
 def fold(values: list[object], merge: Merge = merge) -> object:

@@ -18,6 +18,7 @@ import cloudpickle
 from pocket_exec.engine.batch import BatchDone
 from pocket_exec.engine.chunk import Answer, Trouble, Warned, attempt, describe
 from pocket_exec.engine.outcome import FaultKind
+from pocket_exec.engine.packing import pack
 
 KEPT_FUNCTIONS = 2
 """A run has two: file metadata, then chunks."""
@@ -34,7 +35,7 @@ class Packed:
 
 
 def attempt_packed(packed: bytes | Path, digest: str, item: bytes) -> Answer:
-    """Attempt the pickled ``item`` with the function that ``packed`` holds, or names; the answer's value is pickled."""
+    """Attempt the pickled ``item`` with the function that ``packed`` holds, or names; the answer's value is packed."""
     with _warnings_kept() as warned:
         try:
             answer = _attempted(packed, digest, item)
@@ -54,8 +55,11 @@ def could_travel(answer: Answer) -> Answer:
 def _for_travel(answer: Answer) -> Answer:
     if answer.value is None:
         return answer
+    done = answer.value
     try:
-        return replace(answer, value=cloudpickle.dumps(answer.value, protocol=5))
+        # A chunk's own result is the processor's, which may go on with it before the answer has gone.
+        own = isinstance(done, BatchDone) and all(part.block.own for part in done.parts)
+        return replace(answer, value=pack(done, own=own))
     except Exception as error:  # noqa: BLE001 - each type refuses in its own way
         message = _unpicklable(answer.value, error)
         return replace(answer, value=None, trouble=Trouble(FaultKind.RESULT, False, type(error).__name__, message))
@@ -98,7 +102,11 @@ def unpacked(answer: Answer) -> Answer:
     if answer.value is None:
         return answer
     try:
-        return replace(answer, value=cloudpickle.loads(answer.value))
+        value = answer.value.value()
+        if isinstance(value, BatchDone) and value.parts:
+            size = answer.value.size // len(value.parts)
+            value.parts = [replace(part, block=replace(part.block, own=True, size=size)) for part in value.parts]
+        return replace(answer, value=value)
     except Exception as error:  # noqa: BLE001 - a class that the client does not have, or that does not load
         message = f"the result cannot be read back: {error}"
         return replace(answer, value=None, trouble=Trouble(FaultKind.RESULT, False, type(error).__name__, message))

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from pocket_exec.engine.addition import merge
 from pocket_exec.engine.batch import Part
 from pocket_exec.engine.dispatch import Settled
-from pocket_exec.engine.fold import Block, Dropped, Fold, merge
+from pocket_exec.engine.fold import Block, Dropped, Fold
 from pocket_exec.engine.outcome import DatasetOutcome, Failure, FaultKind
 from pocket_exec.engine.plan import DatasetNode, Plan, events_in
 from pocket_exec.engine.policy import Policy
+from pocket_exec.engine.shelf import Shelf
 
 
 class DatasetSum:
     """The sum of one dataset: its chunks fold into files, its files into the dataset."""
 
-    def __init__(self, node: DatasetNode, plan: Plan, outcome: DatasetOutcome, *, kept: bool = False) -> None:
+    def __init__(
+        self, node: DatasetNode, plan: Plan, outcome: DatasetOutcome, shelf: Shelf, *, kept: bool = False
+    ) -> None:
         self.outcome = outcome
+        self._shelf = shelf
         self._plan = plan
         self._node = node
         self._files: dict[int, Fold] = {}
-        self._tree = Fold(len(node.files), merge)
+        self._tree = Fold(len(node.files), merge, shelf=shelf)
         self._open = sum(len(file.chunks) for file in node.files)
         self._in_sum: dict[int, str] = {}
         self._counted = True
@@ -45,20 +51,22 @@ class DatasetSum:
             self.outcome.chunks += 1
             self.outcome.events += events_in(self._plan.items[task])
             self.outcome.seconds += seconds.get(task, 0.0)
-        block = part.block
-        if part.file is None:
-            self._finished += [part] if self._kept else []
-            self._tree.put(block.index, block.value, level=block.level, leaves=block.leaves)
-            return list(self._files_given_up())
-        self._arrived += [part] if self._kept else []
-        return self._put(part.file, block.index, block.value, level=block.level, leaves=block.leaves)
+        file, blocks = part.file, [self._ours(part.block)]
+        if self._kept:
+            (self._finished if file is None else self._arrived).append(part)
+        # Once it is added nothing here may hold it: it may be large.
+        del part
+        if file is not None:
+            return self._put(file, blocks)
+        self._tree.put_block(blocks.pop())
+        return list(self._files_given_up())
 
     def give_up(self, task: int) -> list[Failure]:
         """Note that a chunk gives nothing, and return what could not be added because of it."""
         self._open -= 1
         place = self._plan.places[task]
         self._with_holes.add(place.file)
-        return self._put(place.file, place.chunk, None)
+        return self._put(place.file, [Block(0, place.chunk, None, 0)])
 
     def tasks(self, part: Part) -> list[int]:
         """Return the chunks of a part."""
@@ -69,18 +77,24 @@ class DatasetSum:
         files = self._node.files[block.index << block.level : (block.index + 1) << block.level]
         return list(itertools.chain.from_iterable(file.chunks for file in files))
 
-    def _put(self, file: int, index: int, value: Any, *, level: int = 0, leaves: int = 1) -> list[Failure]:
+    def _ours(self, block: Block) -> Block:
+        """Return a block as it is put: what the ledger has yet to write must not change."""
+        return replace(block, own=False) if self._kept else block
+
+    def _put(self, file: int, blocks: list[Block]) -> list[Failure]:
+        """Put blocks, which are taken from the list."""
         chunks = self._node.files[file].chunks
         fold = self._files.get(file)
         if fold is None:
-            fold = self._files[file] = Fold(len(chunks), merge)
-        fold.put(index, value, level=level, leaves=leaves)
+            fold = self._files[file] = Fold(len(chunks), merge, shelf=self._shelf)
+        while blocks:
+            fold.put_block(blocks.pop())
         failures = [f for block in fold.dropped for f in self._left_out(block, chunks[block.start : block.stop])]
         fold.dropped.clear()
         if fold.complete:
-            whole = Part(None, Block(0, file, fold.total(), 1), self._counted)
-            self._finished += [whole] if self._kept else []
-            self._tree.put(file, whole.block.value)
+            whole = replace(fold.whole(), level=0, index=file, leaves=1)
+            self._finished += [Part(None, whole, self._counted)] if self._kept else []
+            self._tree.put_block(self._ours(whole))
             del self._files[file]
             failures += self._files_given_up()
         return failures
@@ -109,7 +123,7 @@ class DatasetSum:
     def total(self) -> Any:
         """Return the sum so far as coffea wraps it, or None; what does not add is among the failures, now in order."""
         for file, fold in sorted(self._files.items()):
-            self._tree.put(file, fold.total())
+            self._tree.put_block(replace(fold.whole(), level=0, index=file, leaves=1))
         self._files.clear()
         total = self._tree.total()
         self.outcome.failures += self._files_given_up()

@@ -18,7 +18,7 @@ from typing import Any
 
 import cloudpickle
 from coffea.processor.executor import FileMeta
-from distributed import Client, Future
+from distributed import Client, Future, Scheduler
 from distributed.scheduler import KilledWorker
 
 from pocket_exec.engine.batch import Batch
@@ -32,6 +32,8 @@ QUEUED_PER_THREAD = 2
 """Items in flight per worker thread: one at work, one waiting."""
 BATCH_S = 10.0
 """Seconds of work in a task: each costs the scheduler some milliseconds, a lost worker at most two of them."""
+AT_ONCE_BYTES = 10**7
+"""Answers that are fetched at once, all together: of large ones, no more than the one that is added next."""
 THREADS_SEEN_EVERY_S = 1.0
 CONNECTION_SEEN_EVERY_S = 5.0
 
@@ -68,6 +70,10 @@ class DaskPool:
         self._attempt: Future[Any] | None = None
         self._run = ""
         self._numbers = itertools.count()
+        self._waiting: list[Future[Any]] = []
+        self._each = AT_ONCE_BYTES
+        # A scheduler in this process reaches the workers from here, as this client does: no need to pass it by.
+        self._direct = isinstance(getattr(client.cluster, "scheduler", None), Scheduler) or None
         self._threads = 0
         self._threads_seen = float("-inf")
         self._alive_seen = time.monotonic()
@@ -116,8 +122,11 @@ class DaskPool:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             left = CONNECTION_SEEN_EVERY_S if deadline is None else max(0.0, deadline - time.monotonic())
-            ready = self._ready(min(left, CONNECTION_SEEN_EVERY_S))
-            if ready:
+            if not self._waiting:
+                self._waiting = self._ready(min(left, CONNECTION_SEEN_EVERY_S))
+            if self._waiting:
+                at_once = max(1, AT_ONCE_BYTES // self._each)
+                ready, self._waiting = self._waiting[:at_once], self._waiting[at_once:]
                 return self._answers(ready)
             if deadline is not None and time.monotonic() >= deadline:
                 return []
@@ -127,6 +136,7 @@ class DaskPool:
         """Cancel all tasks in flight."""
         futures = list(self._flying)
         self._flying.clear()
+        self._waiting.clear()
         if futures and self._client.status == "running":
             self._client.cancel(futures, force=True)
 
@@ -149,7 +159,10 @@ class DaskPool:
             if future not in arrived:
                 answers.append((task, self._failed(future)))
             else:
-                answers.append((task, unpacked(arrived[future])))
+                answer = arrived.pop(future)
+                if answer.value is not None:
+                    self._each = max(1, answer.value.size)
+                answers.append((task, unpacked(answer)))
         return answers
 
     def _gathered(self, finished: list[Future[Any]]) -> dict[Future[Any], Any]:
@@ -166,7 +179,7 @@ class DaskPool:
         Raises:
             FarmError: as ``wait``; Dask would wait for a worker for ever.
         """
-        gather = self._client.gather(futures, errors="skip", asynchronous=True)
+        gather = self._client.gather(futures, errors="skip", direct=self._direct, asynchronous=True)
         values = asyncio.run_coroutine_threadsafe(gather, self._client.loop.asyncio_loop)  # type: ignore[union-attr]  # it is running
         try:
             while not wait_for([values], CONNECTION_SEEN_EVERY_S).done:

@@ -179,7 +179,7 @@ def test_a_batch_is_of_one_chunk_until_its_time_is_known_and_grows_by_steps() ->
     assert pace.chunks(100_000, 4) == 4
     pace.learn(4, 0.04)
     assert pace.chunks(100_000, 4) == 16
-    assert pace.chunks(16, 4) == 2
+    assert pace.chunks(16, 4) == 4
 
 
 def test_a_batch_whose_time_is_over_gives_back_the_rest() -> None:
@@ -188,3 +188,16 @@ def test_a_batch_whose_time_is_over_gives_back_the_rest() -> None:
     done = RunBatch(value)(batch)
     assert list(done.seconds) == [0]
     assert done.left == (1, 2, 3)
+
+
+def test_a_batch_is_longer_where_its_answer_keeps_the_client_busy_and_never_too_short_to_be_worth_it() -> None:
+    small, large = Pace(10.0), Pace(10.0)
+    for _ in range(6):
+        small.learn(1000, 100.0)
+        large.learn(1000, 100.0, size=4 * 10**8)
+    # Two seconds for an answer, ten workers with two tasks each: forty seconds of work, not ten.
+    assert small.chunks(10**6, 20) == 100
+    assert 400 <= large.chunks(10**6, 20) <= 401
+    assert large.budget_s(20) > 3 * small.budget_s(20)
+    assert small.chunks(5, 20) == 1
+    assert large.chunks(5, 20) >= 40

@@ -1,0 +1,57 @@
+"""A value as it travels and waits: a pickle, and beside it the large arrays as they lie in memory, not copied."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import cloudpickle
+
+BESIDE_BYTES = 2**16
+"""Arrays of fewer bytes are copied into the pickle: each one beside it costs a message of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """A value in pickle protocol 5; read where it was made, it still shares its arrays with the value."""
+
+    head: bytes
+    arrays: tuple[Any, ...] = ()
+    """``pickle.PickleBuffer``s, or what they have become on the way: anything with a buffer."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return len(self.head) + sum(memoryview(array).nbytes for array in self.arrays)
+
+    def value(self) -> Any:
+        """Return the value; what unpickling raises is the caller's to judge."""
+        return unpickled(self.head, self.arrays)
+
+
+def pack(value: object, *, own: bool) -> Frames:
+    """Pack a value; what pickling raises is the caller's to judge.
+
+    Args:
+        value: any accumulator.
+        own: whether nobody else has it, so that it cannot change before it has gone; its arrays are not copied then.
+    """
+    arrays: list[Any] = []
+
+    def stays_in_the_pickle(array: pickle.PickleBuffer) -> bool:
+        # What cannot be seen as plain bytes has to be copied all the same.
+        with memoryview(array) as view:
+            beside = view.nbytes >= BESIDE_BYTES and (view.c_contiguous or view.f_contiguous)
+        if beside:
+            arrays.append(array if own else pickle.PickleBuffer(bytearray(array.raw())))
+        return not beside
+
+    head = cloudpickle.dumps(value, protocol=5, buffer_callback=stays_in_the_pickle)
+    return Frames(head, tuple(arrays))
+
+
+def unpickled(head: bytes, arrays: Iterable[Any]) -> Any:
+    """Return the value of a pickle and its arrays, which it may go on using as they are."""
+    return pickle.loads(head, buffers=arrays)
