@@ -29,7 +29,8 @@ from pocket_exec.batch.scheduler import PortSeekingScheduler, contact_address, s
 from pocket_exec.batch.supervisor import Supervision, Supervisor
 from pocket_exec.batch.system import BatchSystem, Resources, Submission
 from pocket_exec.batch.trouble import counted, waiting_text
-from pocket_exec.batch.watch import Watch, WorkerJob
+from pocket_exec.batch.watch import Watch
+from pocket_exec.batch.worker_job import WorkerJob
 from pocket_exec.errors import FarmError, OptionsError, PocketExecError
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from pocket_exec.batch.calls import called
 from pocket_exec.batch.jobs import Jobs
 from pocket_exec.batch.system import JobStatus, Limits
 from pocket_exec.batch.trouble import losses_text, marked_lines, trouble_text
-from pocket_exec.batch.watch import Loss, Patience, Watch
+from pocket_exec.batch.watch import Watch
+from pocket_exec.batch.worker_job import Loss, Patience
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import collections
 from collections.abc import Iterable, Sequence
 
 from pocket_exec.batch.system import JobState
-from pocket_exec.batch.watch import Loss, WorkerJob
+from pocket_exec.batch.worker_job import Loss, WorkerJob
 from pocket_exec.errors import PocketExecError
 
 MARK = "pocket-exec worker"

@@ -1,82 +1,17 @@
-"""Decides what becomes of each worker's job, from what queue and scheduler say of it."""
+"""Decides how many workers are asked for, and when to despair, from what queue and scheduler say of their jobs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from pocket_exec.batch.system import JobState, JobStatus
+from pocket_exec.batch.worker_job import Loss, Patience, WorkerJob, looked_at, loss_of
 from pocket_exec.errors import PocketExecError
 
-STARTS = 3
-"""Starts of a job whose worker never came, after which it is given up: HTCondor starts it again and again, and does not
-hold it, when its image is gone."""
-NEAR_WALLTIME = 0.75
-"""Part of its walltime after which a worker's end is its walltime's doing: workers leave some time before."""
 REFUSALS = 5
 """Submissions in a row that may fail once one has succeeded."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long the supervisor waits for what, in seconds."""
-
-    listed_s: float = 60.0
-    """For a new job to be listed by the queue."""
-    connected_s: float = 600.0
-    """For the worker of a running job to connect."""
-    gone_s: float = 120.0
-    """For a worker that has left its running job to come back."""
-    settled_s: float = 120.0
-    """For jobs that have just begun to run, before all are given up for those that have failed."""
-    backoff_s: float = 5.0
-    """Before workers are replaced that could not start; twice as long each time."""
-    backoff_most_s: float = 300.0
-    quick_s: float = 5.0
-    """Between two looks at the queue while a change is expected."""
-    changed_s: float = 0.5
-    """For the queue to learn that a worker has gone."""
-
-
-@dataclass(frozen=True)
-class WorkerJob:
-    """One worker: its job, as the queue shows it, and whether it is connected. Times are ``time.monotonic``'s."""
-
-    name: str
-    id: str
-    submitted: float
-    status: JobStatus = field(default_factory=lambda: JobStatus(JobState.UNKNOWN))
-    running: float | None = None
-    """Since when it runs."""
-    connected: bool = False
-    came: float | None = None
-    """When its worker connected first."""
-    left: float | None = None
-    """Since when its worker has been away."""
-    missing: int = 0
-    """Looks in a row at which the queue did not list it."""
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A worker that has to be replaced, and why."""
-
-    job: WorkerJob
-    why: str
-    permanent: bool = False
-    """Whether another job would fare no better."""
-    expected: bool = False
-    """Whether its walltime was over."""
-    said: tuple[str, ...] = ()
-    """Lines of the job's log that are for the user."""
-    log: str = ""
-    """Path of its log."""
-
-    @property
-    def at_start(self) -> bool:
-        """Whether its worker never came."""
-        return self.job.came is None
 
 
 class Watch:
@@ -86,9 +21,7 @@ class Watch:
     made good by the workers that come in their place; a start that fails costs one of a budget.
     """
 
-    def __init__(
-        self, patience: Patience = Patience(), *, walltime_s: float | None = None, hopeless: Collection[int] = ()
-    ) -> None:
+    def __init__(self, patience: Patience, *, walltime_s: float | None = None, hopeless: Collection[int] = ()) -> None:
         self.patience = patience
         self.walltime_s = walltime_s
         self.wanted = 0
@@ -153,8 +86,8 @@ class Watch:
         """Take in what the queue says of jobs, by id, and return the workers that are lost; they are forgotten."""
         losses = []
         for known in list(self.jobs.values()):
-            job = _looked_at(known, statuses.get(known.id, JobStatus(JobState.UNKNOWN)), now)
-            loss = self._loss(job, now)
+            job = looked_at(known, statuses.get(known.id, JobStatus(JobState.UNKNOWN)), now)
+            loss = loss_of(job, self.patience, self.walltime_s, now)
             if loss is not None:
                 del self.jobs[job.name]
                 losses.append(loss)
@@ -217,36 +150,6 @@ class Watch:
             pause = min(self.patience.backoff_most_s, self.patience.backoff_s * 2.0 ** min(times - 2, 20))
             self._not_before = max(self._not_before, now + pause)
 
-    def _loss(self, job: WorkerJob, now: float) -> Loss | None:
-        status = job.status
-        ran = now - job.running if job.running is not None else 0.0
-        over = self.walltime_s is not None and job.came is not None and ran >= NEAR_WALLTIME * self.walltime_s
-        why = self._why_lost(job, ran, now)
-        if over and status.state is JobState.DONE:
-            why = "it has left before its walltime is over"
-        return Loss(job, why, permanent=status.permanent, expected=over) if why else None
-
-    def _why_lost(self, job: WorkerJob, ran: float, now: float) -> str:
-        status, patience = job.status, self.patience
-        if status.state.over:
-            ended = f"exit status {status.exit_status}" if status.exit_status is not None else str(status.state)
-            return f"its job is over: {status.reason or ended}"
-        why = ""
-        if status.state is JobState.HELD:
-            why = "its job is held"
-        elif status.state is JobState.PENDING and status.permanent:
-            why = "its job can never start"
-        elif status.starts >= STARTS and job.came is None:
-            why = f"its job was started {status.starts} times, and never for long"
-        elif status.state is JobState.UNKNOWN:
-            if job.missing > 1 and not job.connected and now - job.submitted > patience.listed_s:
-                why = "its job is no longer in the queue"
-        elif status.state is JobState.RUNNING and job.came is None and ran > patience.connected_s:
-            why = f"its job has run for {ran:.0f} s, and the worker has not reached the scheduler"
-        elif status.state is JobState.RUNNING and job.left is not None and now - job.left > patience.gone_s:
-            why = "the worker has gone, and its job still runs"
-        return f"{why}: {status.reason}" if why and status.reason else why
-
 
 def most_alike(losses: Sequence[Loss]) -> Sequence[Loss]:
     """Return those of the losses that most share their reason, numbers aside."""
@@ -257,14 +160,3 @@ def most_alike(losses: Sequence[Loss]) -> Sequence[Loss]:
         # A worker that gives an exit status of its own has said why; the reason may name its machine.
         groups.setdefault((status.state, status.exit_status, "" if status.exit_status else words), []).append(loss)
     return max(groups.values(), key=len)
-
-
-def _looked_at(job: WorkerJob, status: JobStatus, now: float) -> WorkerJob:
-    if status.state is JobState.UNKNOWN:
-        return replace(job, missing=job.missing + 1, status=replace(job.status, state=JobState.UNKNOWN))
-    running = job.running
-    if status.state is JobState.RUNNING and running is None:
-        running = now
-    elif status.state is JobState.PENDING and not job.connected:
-        running = None
-    return replace(job, status=status, missing=0, running=running)

@@ -17,7 +17,7 @@ from pocket_exec.batch.guardian import Guardian
 from pocket_exec.batch.ports import SchedulerPlace
 from pocket_exec.batch.supervisor import Supervision
 from pocket_exec.batch.system import Limits, Resources, Submission
-from pocket_exec.batch.watch import Patience
+from pocket_exec.batch.worker_job import Patience
 from tests.contract.local_batch import LocalBatch
 
 QUICK = Patience(

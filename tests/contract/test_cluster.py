@@ -22,7 +22,8 @@ from distributed.security import Security
 from pocket_exec.batch.cluster import SupervisedCluster
 from pocket_exec.batch.ports import SchedulerPlace
 from pocket_exec.batch.system import JobState, JobStatus, Limits, Submission
-from pocket_exec.batch.watch import Loss, Watch
+from pocket_exec.batch.watch import Watch
+from pocket_exec.batch.worker_job import Loss
 from pocket_exec.errors import FarmError
 from pocket_exec.executors.certificates import write_certificates
 from tests.contract.local_batch import LocalBatch

@@ -8,7 +8,8 @@ import pytest
 
 from pocket_exec.batch.system import JobState, JobStatus, SubmitError
 from pocket_exec.batch.trouble import losses_text, trouble_text, waiting_text
-from pocket_exec.batch.watch import Loss, Patience, Watch, WorkerJob
+from pocket_exec.batch.watch import Watch
+from pocket_exec.batch.worker_job import Loss, Patience, WorkerJob
 from pocket_exec.errors import FarmError, PocketExecError
 
 RUNNING = JobStatus(JobState.RUNNING)
@@ -210,7 +211,7 @@ def test_jobs_that_have_just_begun_to_run_are_given_their_time_first() -> None:
 
 def test_a_submission_that_fails_is_trouble_at_once_the_first_time_only() -> None:
     farm = Farm(0)
-    farm.watch = Watch()
+    farm.watch = Watch(Patience())
     farm.watch.wanted = 2
     farm.watch.refused(SubmitError("no such account"), farm.now)
     assert farm.trouble() == "no job could be submitted: no such account"
