@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from pocket_exec.errors import Interrupted
@@ -89,6 +89,8 @@ def _handle(number: int, _: FrameType | None) -> None:
     elif _State.seen == 1:
         raise Interrupted(number)
     elif _State.seen == 2:
-        sys.stderr.write("saving what is there; once more to give it up\n")
+        # The terminal may be what has gone.
+        with suppress(OSError):
+            sys.stderr.write("saving what is there; once more to give it up\n")
     else:
         os._exit(128 + number)

@@ -8,6 +8,7 @@ import traceback
 
 import click
 
+from pocket_exec.cli.closed_terminal import leave_closed_terminal
 from pocket_exec.errors import Interrupted, PocketExecError
 
 BUG = 1
@@ -22,11 +23,13 @@ def execute(command: click.Command, name: str) -> int:
         error.show()
         return error.exit_code
     except PocketExecError as error:
+        leave_closed_terminal()
         click.echo(str(error), err=True)
         return error.status
     except (Interrupted, click.Abort, KeyboardInterrupt) as error:
         cause = error.__cause__ if isinstance(error, click.Abort) else error
         status = cause.status if isinstance(cause, Interrupted) else 130
+        leave_closed_terminal()
         click.echo("interrupted; what the output directory holds is whole, and the same command completes it", err=True)
     except BrokenPipeError:
         # Whoever reads our output has had enough: head, less.

@@ -14,6 +14,7 @@ from pathlib import Path
 from pocket_exec.analysis.cfg import load_cfg
 from pocket_exec.api import run_request
 from pocket_exec.cli.chatter import quiet_libraries
+from pocket_exec.cli.closed_terminal import leave_closed_terminal
 from pocket_exec.cli.display import Display
 from pocket_exec.cli.messages import messages
 from pocket_exec.cli.tables import WrittenFile, show_closing
@@ -95,6 +96,7 @@ def _left_out(result: RunResult) -> list[str]:
 
 
 def _close(result: RunResult, outputdir: Path, arguments: Arguments) -> None:
+    leave_closed_terminal()
     console = Terminal(highlight=False)
     if result.already_done:
         if not arguments.quiet:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -29,7 +32,7 @@ def started(named: Named, directory: Path, file: Path, fast: int) -> subprocess.
         process = subprocess.Popen(
             command, env=environment, stderr=err, stdout=subprocess.DEVNULL, cwd=directory, start_new_session=True
         )
-    end = time.monotonic() + 90
+    end = time.monotonic() + 180
     while not sign.exists():
         assert process.poll() is None, (directory / "stderr").read_text()
         assert time.monotonic() < end, (directory / "stderr").read_text()
@@ -49,7 +52,7 @@ def test_a_signal_saves_what_is_there(named: Named, number: signal.Signals, tmp_
     process = started(named, tmp_path, file, fast=100)
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
-    status = process.wait(60)
+    status = process.wait(120)
     # A scheduler of somebody else's goes on with the chunk that it was at: nobody else's work is killed.
     (tmp_path / "slow now").unlink()
     assert status == 128 + number, (tmp_path / "stderr").read_text()
@@ -71,8 +74,70 @@ def test_ctrl_c_in_a_terminal_is_answered_by_the_run_alone(named: Named, tmp_pat
     # As a terminal does: to every process of the foreground.
     os.killpg(process.pid, signal.SIGINT)
     (tmp_path / "slow now").unlink()
-    status = process.wait(60)
+    status = process.wait(120)
     told = (tmp_path / "stderr").read_text()
     assert status == 128 + signal.SIGINT, told
     assert "Traceback" not in told
     assert "KeyboardInterrupt" not in told
+
+
+def test_a_closed_terminal_saves_what_is_there(tmp_path: Path, file: Path) -> None:
+    master, terminal = pty.openpty()
+    sign = tmp_path / "slow now"
+    environment = {**os.environ, "SLOW_FILE": str(file), "SLOW_FROM": "100", "SLOW_SIGN": str(sign), "TERM": "xterm"}
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            TAKES_TERMINAL,
+            "--cfg",
+            str(CFG),
+            "-o",
+            str(tmp_path / "out"),
+            "-e",
+            "futures",
+            "-s",
+            "2",
+        ],
+        env=environment,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    reader = threading.Thread(target=swallow, args=(master, sign), daemon=True)
+    reader.start()
+    try:
+        end = time.monotonic() + 120
+        while not sign.exists():
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        reader.join(60)
+        os.close(master)
+        # An interactive shell passes on what the terminal has sent already.
+        time.sleep(0.1)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == 128 + signal.SIGHUP
+    finally:
+        process.kill()
+        sign.unlink(missing_ok=True)
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["status"] == {"code": 128 + signal.SIGHUP, "word": "interrupted"}
+    assert (tmp_path / "out" / "output_all.partial.coffea").exists()
+
+
+TAKES_TERMINAL = """
+import fcntl, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from pocket_exec.cli import runner
+runner()
+"""
+
+
+def swallow(master: int, sign: Path) -> None:
+    """Read what a terminal shows, until the run is in its slow part."""
+    while not sign.exists():
+        if select.select([master], [], [], 0.1)[0]:
+            os.read(master, 65536)
