@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import functools
 import logging
 import os
 import shutil
@@ -101,23 +103,30 @@ class LocalDaskExecutorFactory(DaskExecutorFactory):
         log.info("starting %d local workers", options.scaleout)
         # Workers of an adaptive cluster, and those that take the place of others, start later.
         self.stack.enter_context(dask.config.set(worker_environment(options)))
+        start = functools.partial(
+            LocalCluster,
+            n_workers=options.adaptive_minimum if options.adaptive else options.scaleout,
+            threads_per_worker=options.cores_per_worker,
+            memory_limit=int(options.mem_per_worker),
+            processes=True,
+            host=LOOPBACK,
+            protocol="tls://" if secure else "tcp://",
+            security=Security.temporary() if secure else None,
+            dashboard_address=options.dashboard_address,
+            local_directory=str(directory),
+            death_timeout=int(options.death_timeout),
+            silence_logs=logging.CRITICAL,
+            # For workers that an adaptive cluster starts later.
+            config=worker_config(options),
+        )
         with dask.config.set(worker_config(options)), _start_told(), ctrl_c_kept_from_children():
-            cluster = LocalCluster(
-                n_workers=options.adaptive_minimum if options.adaptive else options.scaleout,
-                threads_per_worker=options.cores_per_worker,
-                memory_limit=int(options.mem_per_worker),
-                processes=True,
-                host=LOOPBACK,
-                protocol="tls://" if secure else "tcp://",
-                security=Security.temporary() if secure else None,
-                dashboard_address=options.dashboard_address,
-                local_directory=str(directory),
-                scheduler_port=_free_port(options.dask_scheduler_port),
-                death_timeout=int(options.death_timeout),
-                silence_logs=logging.CRITICAL,
-                # For workers that an adaptive cluster starts later.
-                config=worker_config(options),
-            )
+            try:
+                cluster = start(scheduler_port=_free_port(options.dask_scheduler_port))
+            except RuntimeError as error:
+                if not _port_taken(error):
+                    raise
+                # Somebody was faster, between looking and taking it.
+                cluster = start(scheduler_port=0)
         self.stack.callback(cluster.close)
         if options.adaptive:
             cluster.adapt(minimum=options.adaptive_minimum, maximum=options.scaleout)
@@ -195,6 +204,12 @@ def client_security(address: str, options: SchedulerOptions) -> Any:
             "or Dask's own distributed.comm.tls (DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ...)"
         )
     return security
+
+
+def _port_taken(error: BaseException | None) -> bool:
+    while error is not None and getattr(error, "errno", None) != errno.EADDRINUSE:
+        error = error.__cause__
+    return error is not None
 
 
 def _free_port(wanted: int) -> int:

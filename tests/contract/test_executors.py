@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ import pytest
 from coffea.processor import IterativeExecutor
 from coffea.processor.executor import WorkItem
 
+from pocket_exec import open_executor
 from pocket_exec.engine.executor import PocketExecutor
+from pocket_exec.executors import dask
 from pocket_exec.executors.registry import Registry
 from tests.contract.conftest import EXECUTORS, SITES, Named
 
@@ -152,3 +155,11 @@ def test_writing_into_the_run_options_changes_only_the_factorys_copy(named: Name
     assert factory.run_options["scaleout"] == 99
     assert factory.options.scaleout == 2
     assert named.factory().run_options["scaleout"] == 2
+
+
+def test_a_port_that_another_run_takes_first_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        # What is free when one looks may be taken a moment later, here always.
+        monkeypatch.setattr(dask, "_free_port", lambda wanted: taken.getsockname()[1])
+        with nothing_left(), open_executor("dask", scaleout=1, worker_timeout=60) as executor:
+            assert executor(ITEMS[:1], double, None)[1] == 0
