@@ -12,8 +12,10 @@ IN_PLACE_BYTES = 2**16
 _FLAT = ("Double", "Int64", "AtomicInt64", "Weight")
 """Storages of boost-histogram whose bins add up number by number."""
 
-Pairs = dict[int, tuple[Any, Any]]
-"""Arrays that are to be added in place, by the address of the first: none may stand for two parts of a sum."""
+Pairs = list[tuple[Any, Any]]
+"""Arrays that are to be added in place."""
+_HELD_ONCE = 2
+"""What ``sys.getrefcount`` says of an object that one container refers to, and nobody else."""
 
 
 def merge(left: object, right: object) -> object:
@@ -33,13 +35,13 @@ class Addition:
     __slots__ = ("_arrays", "_value")
 
     def __init__(self, left: object, right: object) -> None:
-        pairs: Pairs = {}
+        pairs: Pairs = []
         self._value = _added(left, right, pairs)
         self._arrays: Iterator[Any] = iter(())
         if pairs:
             import numpy as np
 
-            mine, others = [one for one, _ in pairs.values()], [other for _, other in pairs.values()]
+            mine, others = zip(*pairs, strict=True)
             self._arrays = map(np.add, mine, others, mine)
 
     def value(self) -> object:
@@ -54,27 +56,38 @@ class Addition:
         return self._value
 
 
-def _added(left: Any, right: Any, pairs: Pairs) -> Any:
+def _added(left: Any, right: Any, pairs: Pairs, *, once: bool = False) -> Any:
+    """Add two parts; ``once``: nothing else in the sum stands for the left one."""
     from coffea.processor.accumulator import add
 
     if type(left) is type(right) and type(left) in (dict, defaultdict):
         return _added_by_key(left, right, pairs)
-    mine, others = _arrays_of(left), _arrays_of(right)
-    if mine is None or others is None or mine.ctypes.data in pairs or not _alike(left, right, mine, others):
+    mine, others = (_arrays_of(left), _arrays_of(right)) if once else (None, None)
+    if mine is None or others is None or not _alike(left, right, mine, others):
         return add(left, right)
-    pairs[mine.ctypes.data] = mine, others
+    pairs.append((mine, others))
     return left
 
 
 def _added_by_key(left: Any, right: Any, pairs: Pairs) -> Any:
     """Add mappings as coffea does: first the left one's keys in their order, then those that only the right one has."""
     empty = type(left)(left.default_factory) if isinstance(left, defaultdict) else {}
-    for key, value in left.items():
-        empty[key] = _added(value, right[key], pairs) if key in right else value
+    for key in left:
+        # Counted before a name of ours refers to it, too.
+        once = sys.getrefcount(left[key]) <= _HELD_ONCE and not _is_seen_elsewhere(left[key])
+        empty[key] = _added(left[key], right[key], pairs, once=once) if key in right else left[key]
     extra = {key: value for key, value in right.items() if key not in left}
     # A sum with nothing is a copy: the right one may be somebody else's.
     empty.update(merge({}, extra) if extra else {})
     return empty
+
+
+def _is_seen_elsewhere(value: Any) -> bool:
+    """Whether other arrays may show the same memory as an array."""
+    import numpy as np
+
+    # An array that was unpickled is a view of one that nobody else knows.
+    return isinstance(value, np.ndarray) and value.base is not None and sys.getrefcount(value.base) > _HELD_ONCE
 
 
 def _arrays_of(value: Any) -> Any:

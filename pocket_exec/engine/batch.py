@@ -68,13 +68,14 @@ def cancelled() -> bool:
     """Whether this thread runs a Dask task that nobody waits for any more; Dask lets one that has begun go on."""
     if "distributed.worker" not in sys.modules:
         return False
-    from distributed.utils import thread_state  # type: ignore[attr-defined]  # Dask has moved it before
+    try:
+        from distributed.utils import thread_state  # type: ignore[attr-defined]  # Dask has moved it before
 
-    execution, key = getattr(thread_state, "execution_state", None), getattr(thread_state, "key", None)
-    if execution is None or key is None:
+        task = thread_state.execution_state["worker"].state.tasks.get(thread_state.key)
+    except (ImportError, AttributeError, KeyError, TypeError):
+        # No task of Dask's, or a Dask that keeps its books in another way: then a batch goes on to its end.
         return False
-    task = execution["worker"].state.tasks.get(key)
-    return task is None or task.state == "cancelled"
+    return task is None or bool(task.state == "cancelled")
 
 
 class RunBatch:

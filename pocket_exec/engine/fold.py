@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from pocket_exec.engine.addition import Addition, merge
@@ -145,6 +147,10 @@ class Fold:
         return block
 
     def _waiting(self, held: _Sum) -> _Sum:
+        if not held.own and self._merge is merge:
+            # Whoever made it may use its memory again, for the next chunk.
+            with suppress(Exception):
+                held = replace(held, kept=Held(copy.deepcopy(held.kept.value())), own=True)
         if self._shelf is None or held.waits or not held.size:
             return held
         kept, copied = self._shelf.keep(held.kept.value(), held.size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections import defaultdict
 from typing import Any
 
@@ -128,3 +129,25 @@ def test_an_error_that_the_user_wants_raised_is_raised_and_nothing_is_half_added
     with np.errstate(over="raise"), pytest.raises(FloatingPointError):
         Addition(left, right)
     assert left["a"].tolist() == [1.0, 1e308]
+
+
+def test_what_is_known_under_two_names_is_one_sum_each() -> None:
+    def chunk(*names: str) -> dict[str, Any]:
+        one, weighted = np.ones(3), hist.Hist.new.Reg(3, 0, 1).Weight().fill([0.5])
+        return {"array": one, "h": weighted, **dict.fromkeys(names, one), "list": [weighted] if names else []}
+
+    left, right = pickle.loads(pickle.dumps(chunk("again"))), chunk()
+    expected: Any = merge(left, right)
+    total: Any = Addition(left, right).value()
+    assert exact(total["again"]) == exact(expected["again"]) == exact(np.ones(3))
+    assert exact(total["array"]) == exact(expected["array"])
+    assert exact(total["list"][0]) == exact(expected["list"][0])
+
+
+def test_overlapping_views_are_one_sum_each() -> None:
+    def chunk() -> dict[str, Any]:
+        whole = np.ones(4)
+        return {"whole": whole, "tail": whole[2:]}
+
+    total: Any = Addition(chunk(), chunk()).value()
+    assert (total["whole"].tolist(), total["tail"].tolist()) == ([2.0] * 4, [2.0] * 2)
