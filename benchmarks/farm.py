@@ -1,22 +1,31 @@
-"""Workers on the farm of the tests: this project's cluster beside dask-jobqueue alone, from submission to the end."""
+"""Workers on the farm of the tests: this project's cluster beside dask-jobqueue alone, from submission to the end.
+
+    python benchmarks/farm.py [htcondor] [slurm] [--workers 50] [--rounds 3] [--limit MINUTES]
+
+Needs root and the farm (`make farm`). What the limit of time breaks off is cancelled, and the rounds that were finished
+are told.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import data
-from measure import NotHereError, Row, in_turns
+import table
+from measure import NotHereError, Row
 
 if TYPE_CHECKING:
     from tests.farm_build.farm import Farm
@@ -57,22 +66,43 @@ SYSTEMS = {
 }
 
 
+class LimitError(Exception):
+    """The time that a measurement may take is over."""
+
+
 def rows(measurement: str, *, quick: bool) -> Iterator[Row]:
     """Yield the rows of one batch system.
 
     Raises:
         NotHereError: the farm is not running.
     """
-    system, workers = SYSTEMS[measurement], QUICK_WORKERS if quick else WORKERS
+    workers, rounds = (QUICK_WORKERS, QUICK_ROUNDS) if quick else (WORKERS, ROUNDS)
+    return compared(SYSTEMS[measurement], workers, rounds, math.inf)
+
+
+def compared(system: System, workers: int, rounds: int, limit_s: float) -> Iterator[Row]:
+    """Yield the rows of as many rounds as end within ``limit_s``.
+
+    Raises:
+        NotHereError: the farm is not running.
+    """
     beside = f"dask_jobqueue.{system.beside}"
+    taken: list[dict[str, dict[str, float]]] = []
     with _client() as farm:
-        counts = {side: _submissions(farm, system, side, workers) for side in (OURS, THEIRS)}
-        what = f"{system.submit_command} processes for {workers} workers"
-        yield Row(what, [counts[OURS]], beside, [counts[THEIRS]], "", GOAL)
-        variants = {side: partial(_run, farm, system, side, workers, "all") for side in (OURS, THEIRS)}
-        taken = in_turns(variants, QUICK_ROUNDS if quick else ROUNDS)
-    for step, title in STEPS.items():
-        ours, theirs = ([times[f"{step}_s"] for times in taken[side]] for side in (OURS, THEIRS))
+        series = Series(farm, system, workers, time.monotonic() + limit_s)
+        try:
+            counts = {side: series.submissions(side) for side in (OURS, THEIRS)}
+            what = f"{system.submit_command} processes for {workers} workers"
+            yield Row(what, [counts[OURS]], beside, [counts[THEIRS]], "", GOAL)
+            for number in range(rounds):
+                # Each round begins with the other side.
+                order = (OURS, THEIRS) if number % 2 == 0 else (THEIRS, OURS)
+                taken.append({side: series.times(side, "all") for side in order})
+                print(f"  round {number + 1} of {rounds}: {taken[-1]}", flush=True)
+        except LimitError as over:
+            print(f"  {over}", flush=True)
+    for step, title in STEPS.items() if taken else ():
+        ours, theirs = ([times[side][f"{step}_s"] for times in taken] for side in (OURS, THEIRS))
         yield Row(f"dask@{system.name}, {workers} workers: {title}", ours, beside, theirs, "s", GOAL)
 
 
@@ -99,30 +129,49 @@ def _client() -> Iterator[Farm]:
     raise NotHereError(f"all users of the batch farm are taken by sessions of the tests: see the locks in {locks}")
 
 
-def _submissions(farm: Farm, system: System, side: str, workers: int) -> int:
-    """Count the processes that submit; the commands that count would take part of the time that is measured."""
-    with _directory(farm) as directory:
-        command = directory / system.submit_command
-        real = farm.run(["sh", "-c", f"command -v {system.submit_command}"]).stdout.strip()
-        command.write_text(f'#!/bin/sh\necho >> {directory}/submissions\nexec {real} "$@"\n')
-        command.chmod(0o755)
-        path = f"{directory}{os.pathsep}{farm.environment()['PATH']}"
-        _run(farm, system, side, workers, "ids", {"PATH": path})
-        return len((directory / "submissions").read_text().splitlines())
+@dataclass(frozen=True)
+class Series:
+    """Runs of clients in the farm, all of which end by a time."""
 
+    farm: Farm
+    system: System
+    workers: int
+    end: float
 
-def _run(
-    farm: Farm, system: System, side: str, workers: int, steps: str, variables: Mapping[str, str] | None = None
-) -> dict[str, float]:
-    """Run one client in the farm and return what its steps took."""
-    _wait_until_quiet(farm, system)
-    with _directory(farm) as directory:
-        words = [farm.python, SCRIPT, side, system.name, str(workers), farm.image, directory, steps]
-        ended = farm.run(words, cwd=directory, env=variables, timeout_s=LONGEST_S, check=False)
-        if ended.returncode:
-            raise RuntimeError(f"{side} on {system.name} ended with status {ended.returncode}:\n{ended.stderr[-3000:]}")
-    times: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
-    return times
+    def submissions(self, side: str) -> int:
+        """Count the processes that submit; the commands that count would take part of the time that is measured."""
+        name = self.system.submit_command
+        with _directory(self.farm) as directory:
+            command = directory / name
+            real = self.farm.run(["sh", "-c", f"command -v {name}"]).stdout.strip()
+            command.write_text(f'#!/bin/sh\necho >> {directory}/submissions\nexec {real} "$@"\n')
+            command.chmod(0o755)
+            self.times(side, "ids", {"PATH": f"{directory}{os.pathsep}{self.farm.environment()['PATH']}"})
+            return len((directory / "submissions").read_text().splitlines())
+
+    def times(self, side: str, steps: str, variables: Mapping[str, str] | None = None) -> dict[str, float]:
+        """Run one client and return what its steps took.
+
+        Raises:
+            LimitError: it did not end in time; its jobs are cancelled.
+            RuntimeError: it failed; its jobs are cancelled.
+        """
+        _wait_until_quiet(self.farm, self.system)
+        longest_s = max(1.0, min(LONGEST_S, self.end - time.monotonic()))
+        with _directory(self.farm) as directory:
+            words = [self.farm.python, SCRIPT, side, self.system.name, str(self.workers)]
+            words += [self.farm.image, directory, steps]
+            try:
+                ended = self.farm.run(words, cwd=directory, env=variables, timeout_s=longest_s, check=False)
+            except subprocess.TimeoutExpired as error:
+                self.farm.clean()
+                raise LimitError(f"{side} on {self.system.name} was broken off after {longest_s:.0f} s") from error
+            if ended.returncode:
+                self.farm.clean()
+                said = ended.stderr[-3000:]
+                raise RuntimeError(f"{side} on {self.system.name} ended with status {ended.returncode}:\n{said}")
+        taken: dict[str, float] = json.loads(ended.stdout.splitlines()[-1])
+        return taken
 
 
 @contextmanager
@@ -149,3 +198,28 @@ def _wait_until_quiet(farm: Farm, system: System) -> None:
 
 def _listed(farm: Farm, words: Sequence[str]) -> bool:
     return bool(farm.run(words).stdout.strip())
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice([system.name for system in SYSTEMS.values()]))
+@click.option("--workers", default=WORKERS, show_default=True, help="Workers of one core.")
+@click.option("--rounds", default=ROUNDS, show_default=True, help="Rounds of both sides.")
+@click.option("--limit", default=math.inf, help="Minutes for each batch system; all that is needed if not given.")
+def main(names: tuple[str, ...], workers: int, rounds: int, limit: float) -> None:
+    """Measure workers as jobs beside dask-jobqueue alone; exit with 1 if a goal is missed."""
+    print(table.machine(), flush=True)
+    every: list[Row] = []
+    for system in SYSTEMS.values():
+        if names and system.name not in names:
+            continue
+        try:
+            found = list(compared(system, workers, rounds, limit * 60))
+        except NotHereError as error:
+            raise click.ClickException(str(error)) from error
+        table.show(found)
+        every += found
+    sys.exit(1 if any(row.verdict == "miss" for row in every) else 0)
+
+
+if __name__ == "__main__":
+    main()

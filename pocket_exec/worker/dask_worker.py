@@ -30,6 +30,16 @@ def arguments(settings: WorkerSettings, name: str, directory: str) -> list[str]:
     return words + [word for option, value in given.items() if value is not None for word in (option, value)]
 
 
+def told_to_end() -> bool:
+    """Whether the worker of this process has been told to end by its scheduler, or has ended already."""
+    from distributed import Nanny
+    from distributed.core import Status
+
+    # A nanny that the scheduler's word has reached waits for the end of its worker, so as not to start another.
+    nannies = list(Nanny._instances)
+    return bool(nannies) and all(nanny.status is Status.closing_gracefully or not nanny.is_alive() for nanny in nannies)
+
+
 def _lifetime(longest_s: int | None) -> dict[str, str]:
     if longest_s is None:
         return {}

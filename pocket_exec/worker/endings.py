@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
@@ -17,6 +18,7 @@ GRACE_S = 4.0
 OUTER = "POCKET_EXEC_OUTER_PROCESS"
 """Variable with the number of the process outside the image that passes signals on; without it the worker ends."""
 _LOOK_EVERY_S = 2.0
+_USELESS_EVERY_S = 0.05
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -25,13 +27,15 @@ class Endings:
 
     Dask's worker leaves on the first SIGTERM, as a rule. When its scheduler closes at that moment it can hang for ever
     (seen with distributed 2026.8: the closing that is under way is cancelled), so a thread that needs neither event
-    loop nor main thread ends the process after ``grace_s``.
+    loop nor main thread ends the process after ``grace_s``, or as soon as ``useless`` says that nobody needs it.
     """
 
     def __init__(self, directory: str | None = None, grace_s: float = GRACE_S) -> None:
         self.directory = directory
         """Private directory that is removed at the end; set as soon as there is one."""
         self.signalled: int | None = None
+        self.useless: Callable[[], bool] = lambda: False
+        """Whether the worker has nothing left to hand over; asked in another thread, once a signal has come."""
         self._grace_s = grace_s
         self._preflight = True
 
@@ -64,7 +68,9 @@ class Endings:
             for number in os.read(reader, 64):
                 if number in _SIGNALS:
                     self.signalled = number
-                    time.sleep(self._grace_s)
+                    end = time.monotonic() + self._grace_s
+                    while time.monotonic() < end and not self.useless():
+                        time.sleep(_USELESS_EVERY_S)
                     self.end_now(128 + number)
 
     def _guard(self, outer: int) -> None:

@@ -42,8 +42,9 @@ def run_worker(settings_file: Path, name: str, archive: Path, endings: Endings) 
         settings = read_settings(settings_file)
         prepare(settings, name, archive, endings)
         endings.worker_starts()
-        from pocket_exec.worker.dask_worker import run
+        from pocket_exec.worker.dask_worker import run, told_to_end
 
+        endings.useless = told_to_end
         run(settings, name, str(endings.directory))
     except WorkerFaultError as fault:
         if endings.signalled is None:

@@ -284,3 +284,16 @@ def test_a_worker_whose_closing_is_stuck_ends_all_the_same_with_child_and_direct
         assert job.end(signal.SIGTERM) < 5
     assert process.returncode == 128 + signal.SIGTERM
     assert not own.exists()
+
+
+def test_a_worker_that_nobody_needs_any_more_ends_at_the_signal_without_grace(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    text = STUCK.replace("grace_s=0.3)", "grace_s=50)\nendings.useless = lambda: True")
+    with subprocess.Popen([sys.executable, "-c", text, str(own)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        job = Job(process, tmp_path / "log", tmp_path)
+        job.log.touch()
+        assert job.end(signal.SIGTERM) < 40
+    assert not own.exists()
