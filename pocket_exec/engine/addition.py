@@ -18,7 +18,7 @@ _HELD_ONCE = 2
 """What ``sys.getrefcount`` says of an object that one container refers to, and nobody else."""
 
 
-def merge(left: object, right: object) -> object:
+def merge(left: object, right: object) -> Any:
     """Add two accumulators without changing either, so that a failed addition leaves both whole."""
     from coffea.processor import accumulate
 
@@ -44,7 +44,7 @@ class Addition:
             mine, others = zip(*pairs, strict=True)
             self._arrays = map(np.add, mine, others, mine)
 
-    def value(self) -> object:
+    def value(self) -> Any:
         """Return the sum."""
         import numpy as np
 

@@ -16,7 +16,7 @@ from pocket_exec.engine.chunk import Answer, Trouble
 from pocket_exec.engine.outcome import FaultKind
 from pocket_exec.engine.plan import Plan, readdressed
 from pocket_exec.engine.policy import Policy
-from pocket_exec.engine.pool import Pool
+from pocket_exec.engine.pool import KeepsApart, Pool
 from pocket_exec.engine.replicas import Replicas
 
 
@@ -74,7 +74,9 @@ class Dispatch:
     _flying: dict[int, _Unit] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _alone: int | None = None
-    """The task that runs with no other beside it."""
+    """The task that runs with no other beside it in the pool."""
+    _apart: set[int] = field(default_factory=set)
+    """Tasks that have a worker for themselves."""
 
     def __post_init__(self) -> None:
         self._fresh = Batches(self.plan, self.known)
@@ -107,10 +109,12 @@ class Dispatch:
                 self.pool.cancel()
 
     def _answered(self, number: int, unit: _Unit, answer: Answer) -> Done | None:
+        apart = self._apart & {number}
+        self._apart -= apart
         if answer.trouble is None:
             return self._done(unit, answer)
         lost = answer.trouble.kind is FaultKind.LOST_WORKER
-        if lost and not self.pool.blames_exactly and number != self._alone:
+        if lost and not (self.pool.blames_exactly or number == self._alone or number in apart):
             self._suspects.append(replace(unit, attempts=unit.attempts - 1))
         elif len(unit.tasks) > 1:
             # Which of its chunks it was, nobody knows yet.
@@ -151,15 +155,19 @@ class Dispatch:
     def _feed(self) -> None:
         now = time.monotonic()
         slots = self.pool.slots()
-        # A pool that cannot say which task killed a worker runs those under suspicion alone, one at a time.
+        # A pool that cannot say which task killed a worker runs those under suspicion each on a worker for itself;
+        # where that cannot be, alone in the pool, one at a time.
         if self._alone in self._flying:
             return
-        if self._suspects:
+        places = self.pool.places_apart() if self._suspects and isinstance(self.pool, KeepsApart) else 0
+        while self._suspects and len(self._apart) < places:
+            self._apart.add(self._submit(self._suspects.popleft(), apart=True))
+        if self._suspects and not places:
             if not self._flying:
                 self._alone = self._submit(self._suspects.popleft())
             return
         self._alone = None
-        while len(self._flying) < slots:
+        while len(self._flying) - len(self._apart) < slots:
             if self._later and self._later[0][0] <= now:
                 self._submit(heapq.heappop(self._later)[2])
             elif self._back:
@@ -169,7 +177,7 @@ class Dispatch:
             else:
                 return
 
-    def _submit(self, unit: _Unit) -> int:
+    def _submit(self, unit: _Unit, *, apart: bool = False) -> int:
         attempt, number = unit.attempts + 1, next(self._numbers)
 
         def addressed(item: Any) -> Any:
@@ -177,7 +185,10 @@ class Dispatch:
 
         batch = self._fresh.batch(unit.tasks, self._pace.budget_s(self.pool.slots()), addressed)
         self._flying[number] = _Unit(unit.tasks, attempt)
-        self.pool.submit(number, batch)
+        if apart and isinstance(self.pool, KeepsApart):
+            self.pool.submit_apart(number, batch)
+        else:
+            self.pool.submit(number, batch)
         return number
 
     def _most_attempts(self, task: int, trouble: Trouble) -> int:

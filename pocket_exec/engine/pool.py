@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pocket_exec.engine.chunk import Answer, attempt
 from pocket_exec.engine.remote import could_travel
@@ -41,6 +41,17 @@ class Pool(Protocol):
 
     def cancel(self) -> None:
         """Forget everything that is in flight."""
+
+
+@runtime_checkable
+class KeepsApart(Protocol):
+    """A pool that can give an item a worker for itself while others go on elsewhere."""
+
+    def places_apart(self) -> int:
+        """Return how many items may be apart now; 0: none."""
+
+    def submit_apart(self, task: int, item: object) -> None:
+        """Start item number ``task`` on a worker for itself, whose death is charged to it alone."""
 
 
 class SerialPool:

@@ -27,6 +27,7 @@ from pocket_exec.engine.outcome import FaultKind
 from pocket_exec.engine.pool import Function
 from pocket_exec.engine.remote import Attempt, Packed, lost, unpacked
 from pocket_exec.errors import FarmError
+from pocket_exec.executors.apart import Apart
 
 QUEUED_PER_THREAD = 2
 """Items in flight per worker thread: one at work, one waiting."""
@@ -74,7 +75,8 @@ class DaskPool:
         self._each = AT_ONCE_BYTES
         # A scheduler in this process reaches the workers from here, as this client does: no need to pass it by.
         self._direct = isinstance(getattr(client.cluster, "scheduler", None), Scheduler) or None
-        self._threads = 0
+        self._apart: Apart[Future[Any]] = Apart()
+        self._workers: dict[str, int] = {}
         self._threads_seen = float("-inf")
         self._alive_seen = time.monotonic()
 
@@ -97,18 +99,37 @@ class DaskPool:
         """Return two items per worker thread, as many as there are now."""
         if time.monotonic() - self._threads_seen > THREADS_SEEN_EVERY_S:
             self._threads_seen = time.monotonic()
-            self._threads = self._threads_now()
-        return QUEUED_PER_THREAD * max(self._threads, 1)
+            self._workers = self._workers_now()
+        return QUEUED_PER_THREAD * max(sum(self._workers.values()), 1)
+
+    def places_apart(self) -> int:
+        """Return how many items may each have a worker for itself, by how many there were when last looked at."""
+        return Apart.places(len(self._workers))
 
     def submit(self, task: int, item: object) -> None:
-        """Submit one item as one task."""
+        """Submit one item as one task, on any worker that none has for itself."""
+        # Those that may be used may all be gone when its turn comes.
+        others = self._apart.others(self._workers)
+        self._submitted(task, item, workers=others, allow_other_workers=others is not None)
+
+    def submit_apart(self, task: int, item: object) -> None:
+        """Submit one item as the next task of a worker that gets no others."""
+        worker = self._apart.choose(self._client.processing())
+        if worker is None:
+            self.submit(task, item)
+        else:
+            self._apart.put(self._submitted(task, item, workers=[worker], priority=1), worker)
+
+    def _submitted(self, task: int, item: object, **how: Any) -> Future[Any]:
         if self._moved:
             item = _at(item, self._moved)
         # The scheduler unpickles what it is sent: these are all names that it knows.
         key = f"chunk-{self._run}-{next(self._numbers)}"
-        future = self._client.submit(operator.call, self._attempt, cloudpickle.dumps(item), key=key, pure=False)
+        data = cloudpickle.dumps(item)
+        future = self._client.submit(operator.call, self._attempt, data, key=key, pure=False, **how)
         self._flying[future] = task
         future.add_done_callback(self._done.put)
+        return future
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
         """Return what is finished.
@@ -123,7 +144,8 @@ class DaskPool:
         while True:
             left = CONNECTION_SEEN_EVERY_S if deadline is None else max(0.0, deadline - time.monotonic())
             if not self._waiting:
-                self._waiting = self._ready(min(left, CONNECTION_SEEN_EVERY_S))
+                often = THREADS_SEEN_EVERY_S if self._apart else CONNECTION_SEEN_EVERY_S
+                self._waiting = self._ready(min(left, often))
             if self._waiting:
                 at_once = max(1, AT_ONCE_BYTES // self._each)
                 ready, self._waiting = self._waiting[:at_once], self._waiting[at_once:]
@@ -131,12 +153,16 @@ class DaskPool:
             if deadline is not None and time.monotonic() >= deadline:
                 return []
             self._check_alive()
+            dead = self._apart.lost(self._workers_now()) if self._apart else []
+            if dead:
+                return [self._died(future) for future in dead]
 
     def cancel(self) -> None:
         """Cancel all tasks in flight."""
         futures = list(self._flying)
         self._flying.clear()
         self._waiting.clear()
+        self._apart = Apart()
         if futures and self._client.status == "running":
             self._client.cancel(futures, force=True)
 
@@ -156,6 +182,7 @@ class DaskPool:
         answers = []
         for future in ready:
             task = self._flying.pop(future)
+            self._apart.drop(future)
             if future not in arrived:
                 answers.append((task, self._failed(future)))
             else:
@@ -184,12 +211,20 @@ class DaskPool:
         try:
             while not wait_for([values], CONNECTION_SEEN_EVERY_S).done:
                 self._check_alive()
+                if self._apart and {*futures} & {*self._apart.lost(self._workers_now())}:
+                    return []
             fetched: list[Any] = values.result()
         except OSError as error:
             raise FarmError(f"the Dask scheduler does not answer: {error}") from error
         finally:
             values.cancel()
         return fetched
+
+    def _died(self, future: Future[Any]) -> tuple[int, Answer]:
+        """Answer for an item whose own worker is gone."""
+        self._apart.drop(future)
+        self._client.cancel([future], force=True)
+        return self._flying.pop(future), lost("the worker that it had for itself died")
 
     def _failed(self, future: Future[Any]) -> Answer:
         if future.status != "error":
@@ -212,16 +247,17 @@ class DaskPool:
     def _check_alive(self) -> None:
         self._check_connection()
         now = time.monotonic()
-        if self._threads_now():
+        if self._workers_now():
             self._alive_seen = now
         elif text := self._trouble():
             raise FarmError(text)
         elif now - self._alive_seen > self._patience_s:
             raise FarmError(f"no worker for {self._patience_s:.0f} s, and none is coming; see worker-timeout")
 
-    def _threads_now(self) -> int:
+    def _workers_now(self) -> dict[str, int]:
+        """Return the threads of each worker."""
         try:
-            return sum(self._client.nthreads().values())
+            return dict(self._client.nthreads())
         except (OSError, TimeoutError, ValueError) as error:
             raise FarmError(f"the Dask scheduler does not answer: {error}") from error
 

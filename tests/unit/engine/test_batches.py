@@ -136,6 +136,49 @@ def test_the_chunk_that_kills_its_worker_is_found(files: Files, seed: int, kille
     )
 
 
+class Parted(Anyhow):
+    """The same workers, some of which take one item each for themselves."""
+
+    def __init__(self, seed: int, kills: Callable[[WorkItem], bool]) -> None:
+        super().__init__(seed, kills=kills)
+        self._apart: dict[int, Batch] = {}
+        self.beside = 0
+
+    def places_apart(self) -> int:
+        return self._random.randint(0, 2)
+
+    def submit_apart(self, task: int, item: object) -> None:
+        assert isinstance(item, Batch)
+        self._apart[task] = item
+
+    def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
+        if not self._apart or (self._queue and self._random.random() < 0.5):
+            self.beside += bool(self._apart)
+            return super().wait(timeout_s)
+        task, batch = self._apart.popitem()
+        if any(self._kills(item) for span in batch.spans for item in span.items):
+            return [(task, Answer(None, Trouble(FaultKind.LOST_WORKER, False, "LostWorker", "died"), 0.0, "h"))]
+        assert self._function is not None
+        return [(task, attempt(self._function, batch))]
+
+
+@given(files=FILES, seed=st.integers(), killers=st.sets(st.integers(0, 40), min_size=1, max_size=3))
+@settings(deadline=None)
+def test_chunks_that_kill_their_workers_are_found_on_workers_of_their_own(
+    files: Files, seed: int, killers: set[int]
+) -> None:
+    work = [*items(files), *items([40], "TT")]
+    deadly = {work[number % len(work)] for number in killers}
+    pool = Parted(seed, lambda item: item in deadly)
+    executor = PocketExecutor(pool=pool, policy=Policy(retries=1))
+    expected, _ = PocketExecutor(policy=Policy(max_failures=9))(work, lambda i: None if i in deadly else value(i), None)
+    total, _ = executor(work, value, None)
+    assert total == expected
+    found = {(failure.dataset, failure.file, failure.entrystart) for failure in executor.report.failures}
+    assert found == {(item.dataset, item.filename, item.entrystart) for item in deadly}
+    assert all(failure.attempts == 2 for failure in executor.report.failures)
+
+
 def test_results_that_do_not_add_within_a_batch_are_named_and_the_others_kept() -> None:
     class Whole(SerialPool):
         batch_s = 10.0
