@@ -119,7 +119,7 @@ def process(
     with tempfile.TemporaryFile() as printed:
         begin = time.perf_counter()
         child = subprocess.Popen(
-            arguments, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed, env=os.environ | dict(env or {})
+            arguments, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed, env=environment(env)
         )
         peak = _Peak(child.pid) if watch_memory else None
         _, status, used = os.wait4(child.pid, 0)
@@ -151,6 +151,11 @@ def printed(arguments: Sequence[str | Path], *, env: Mapping[str, str] | None = 
         told = (done.stdout + done.stderr)[-3000:]
         raise RuntimeError(f"{' '.join(map(str, arguments))}\nended with status {done.returncode}:\n{told}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def environment(more: Mapping[str, str] | None) -> dict[str, str]:
+    """Return this process's variables and ``more``; an editable install keeps its bytecode, as any other."""
+    return {**os.environ, **(more or {})} | {"PYTHONDONTWRITEBYTECODE": ""}
 
 
 class _Peak:

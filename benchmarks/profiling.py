@@ -6,6 +6,7 @@ import cProfile
 import pstats
 import sysconfig
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 LINES = 10
@@ -15,7 +16,9 @@ OWN_PACKAGES = "pocket_exec"
 def profile(call: Callable[[], object]) -> str:
     """Run ``call`` once and return the functions with most time of their own, then this project's by all time below."""
     profiler = cProfile.Profile()
-    profiler.runcall(call)
+    # A command of click ends by SystemExit.
+    with suppress(SystemExit):
+        profiler.runcall(call)
     stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]  # typeshed does not have it
     whole = sum(own for _, _, own, _, _ in stats.values())
     rows = [

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import data
-from measure import Figure, Row, in_turns, process
+from measure import Figure, Row, environment, in_turns, printed, process
 from nanoaod_like import files
 
 ROUNDS = 5
@@ -23,6 +27,11 @@ CHUNKS = 10_000
 EVENTS_OF_FILE = 100_000
 RUNNER = Path(sys.executable).parent / "runner.py"
 SCRIPTS = Path(__file__).absolute().parent / "scripts"
+PACKAGES = 8
+FIRST_REASON = (
+    "The script imports coffea, opens a file and begins. runner.py imports pydantic, click and its own modules too, "
+    "reads a dozen option files, looks up entry points and versions, and writes the record of the run."
+)
 IMPORTS = "import coffea.processor, coffea.nanoevents, hist"
 
 
@@ -34,21 +43,15 @@ def first_chunk_rows(*, quick: bool) -> Iterator[Row]:
     script = "script, IterativeExecutor, to its first chunk"
     bare = f'python -c "{IMPORTS}"'
     variants: dict[str, Callable[[], float]] = {
-        ours: partial(_first_s, lambda out: [RUNNER, "--cfg", cfg, "-e", "iterative", "-o", out / "out"], file),
-        script: partial(
-            _first_s,
-            lambda out: [
-                *(sys.executable, SCRIPTS / "own_script.py"),
-                *(cfg, "coffea:iterative", out / "output.coffea", out / "times.json"),
-            ],
-            file,
-        ),
+        ours: partial(_first_s, partial(_runner_words, cfg), file),
+        script: partial(_first_s, partial(_script_words, cfg), file),
         bare: lambda: process([sys.executable, "-c", IMPORTS]).wall_s,
     }
     for run in variants.values():
         run()  # for the disk cache
     took = in_turns(variants, 1 if quick else FIRST_ROUNDS)
-    yield Row(ours, took[ours], script, took[script], "s", FIRST_GOAL)
+    where = partial(_imports, partial(_runner_words, cfg), file)
+    yield Row(ours, took[ours], script, took[script], "s", FIRST_GOAL, reason=FIRST_REASON, profile=where)
     yield Row(ours, took[ours], bare, took[bare], "s")
     yield Row(script, took[script], bare, took[bare], "s")
 
@@ -63,26 +66,55 @@ def ledger_rows(*, quick: bool) -> Iterator[Row]:
     for name, runs in took.items():
         percent = [100 * run["ledger"] / run["call"] for run in runs]
         what = f"ledger's share of the engine's call, -e {name}, {chunks} chunks of a file"
-        yield Row(what, percent, "", [], "%", LEDGER_GOAL_PERCENT, Figure.AMOUNT)
+        where = partial(_share, executors[name], chunks, file, profiled=True)
+        yield Row(what, percent, "", [], "%", LEDGER_GOAL_PERCENT, Figure.AMOUNT, profile=where)
+
+
+def _runner_words(cfg: Path, out: Path) -> list[str | Path]:
+    return [RUNNER, "--cfg", cfg, "-e", "iterative", "-o", out / "out"]
+
+
+def _script_words(cfg: Path, out: Path) -> list[str | Path]:
+    script = SCRIPTS / "own_script.py"
+    return [sys.executable, script, cfg, "coffea:iterative", out / "output.coffea", out / "times.json"]
 
 
 def _first_s(words: Callable[[Path], Sequence[str | Path]], file: Path) -> float:
     with tempfile.TemporaryDirectory(prefix="bench-") as made:
         out = Path(made)
-        noted = out / "first"
-        # No run finds the file metadata of the one before.
-        environment = {"BENCH_FILE": f"{file}", "BENCH_FIRST": f"{noted}", "XDG_CACHE_HOME": f"{out / 'cache'}"}
         begin = time.time()
-        process(words(out), env=environment)
-        return float(noted.read_text()) - begin
+        process(words(out), env=_of_a_run(out, file))
+        return float((out / "first").read_text()) - begin
 
 
-def _share(executor: Sequence[str], chunks: int, file: Path) -> dict[str, float]:
+def _share(executor: Sequence[str], chunks: int, file: Path, *, profiled: bool = False) -> Any:
     with tempfile.TemporaryDirectory(prefix="bench-") as made:
         out = Path(made)
         share = out / "share.json"
         runner = ["--cfg", SCRIPTS / "count_events.py", *executor, "-c", str(EVENTS_OF_FILE // chunks), "-o", out / "o"]
-        environment = {"BENCH_FILE": f"{file}", "XDG_CACHE_HOME": f"{out / 'cache'}"}
-        process([sys.executable, SCRIPTS / "ledger_share.py", share, *runner], env=environment)
-        seconds: dict[str, float] = json.loads(share.read_text())
-        return seconds
+        variables = _of_a_run(out, file)
+        words = [sys.executable, SCRIPTS / "ledger_share.py", "profile" if profiled else share, *runner]
+        if profiled:
+            return printed(words, env=variables)
+        process(words, env=variables)
+        return json.loads(share.read_text())
+
+
+def _imports(words: Callable[[Path], Sequence[str | Path]], file: Path) -> str:
+    """Return what the imports of a run take, by package."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as made:
+        out = Path(made)
+                command = [sys.executable, "-X", "importtime", *words(out)]
+        done = subprocess.run(
+            command, env=environment(_of_a_run(out, file)), check=True, capture_output=True, text=True
+        )
+    took: Counter[str] = Counter()
+    for microseconds, module in re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\w+)", done.stderr, flags=re.MULTILINE):
+        took[module] += int(microseconds)
+    lines = [f"{microseconds / 1e3:6.0f} ms  {package}" for package, microseconds in took.most_common(PACKAGES)]
+    return "\n".join(["time of imports under -X importtime", f"{took.total() / 1e3:6.0f} ms  all", *lines])
+
+
+def _of_a_run(out: Path, file: Path) -> dict[str, str]:
+    """Return the variables of a run: none finds the file metadata of the one before."""
+    return {"BENCH_FILE": f"{file}", "BENCH_FIRST": f"{out / 'first'}", "XDG_CACHE_HOME": f"{out / 'cache'}"}

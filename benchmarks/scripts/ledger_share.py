@@ -3,7 +3,8 @@
     python ledger_share.py SHARE RUNNER_ARGUMENTS...
 
 Leaves in the file SHARE the seconds that the engine's call took, and those of them that its thread spent in the ledger:
-keys, pickles, checksums, files, and waiting for the disk.
+keys, pickles, checksums, files, and waiting for the disk. Where SHARE is ``profile``, the last line printed says where
+all of the time goes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+# Those who start this have it beside them.
+sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
+
+from profiling import profile
 
 from pocket_exec.cli import runner
 from pocket_exec.engine.executor import PocketExecutor
@@ -48,6 +54,10 @@ def watch(of: type, method: str, what: str) -> None:
 
 def main(share: str, *arguments: str) -> None:
     """Run, and leave what it took."""
+    if share == "profile":
+        sys.argv = ["runner.py", *arguments]
+        print("\n" + json.dumps(profile(runner)))
+        return
     watch(PocketExecutor, "__call__", "call")
     for method in ("known", "note", "flush"):
         watch(FileLedger, method, "ledger")

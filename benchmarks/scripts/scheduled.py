@@ -1,10 +1,10 @@
 """Trivial chunks through an executor on a cluster of two workers: what scheduler and client have to do for them.
 
-    python scheduled.py SIDE CHUNKS WORK_MS
+    python scheduled.py SIDE CHUNKS WORK_MS [profile]
 
 SIDE is ``coffea`` or ``pocket_exec``: both on a cluster of the same kind, made anew, whose scheduler is in this
 process. The last line printed has the seconds, the growth of this process's resident memory, and the tasks that the
-scheduler knew at most.
+scheduler knew at most; with ``profile``, where the client's own thread spends its time.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
 
 from many_chunks import small_result, work_items
+from profiling import profile
 from two_workers import cluster, on_cluster
 
 WARM_UP = 200
@@ -66,13 +67,16 @@ def resident_mb() -> float:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) * 1024 / 1e6
 
 
-def main(side: str, chunks: str, work_ms: str) -> None:
+def main(side: str, chunks: str, work_ms: str, *asked: str) -> None:
     """Measure."""
     items = work_items(int(chunks))
     function = functools.partial(worked, work_ms=float(work_ms))
     with cluster() as client:
         made = dict(zip(("coffea", "pocket_exec"), on_cluster(client), strict=True))[side]
         made()(items[:WARM_UP], function, None)
+        if asked:
+            print(json.dumps(profile(lambda: made()(items, function, None))))
+            return
         gc.collect()
         watch = Watch(client.cluster.scheduler)
         begin = time.perf_counter()
