@@ -104,12 +104,13 @@ def _imports(words: Callable[[Path], Sequence[str | Path]], file: Path) -> str:
     """Return what the imports of a run take, by package."""
     with tempfile.TemporaryDirectory(prefix="bench-") as made:
         out = Path(made)
-                command = [sys.executable, "-X", "importtime", *words(out)]
+        command = [sys.executable, "-X", "importtime", *words(out)]
         done = subprocess.run(
             command, env=environment(_of_a_run(out, file)), check=True, capture_output=True, text=True
         )
     took: Counter[str] = Counter()
-    for microseconds, module in re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\w+)", done.stderr, flags=re.MULTILINE):
+    lines = re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\w+)", done.stderr, flags=re.MULTILINE)
+    for microseconds, module in lines:
         took[module] += int(microseconds)
     lines = [f"{microseconds / 1e3:6.0f} ms  {package}" for package, microseconds in took.most_common(PACKAGES)]
     return "\n".join(["time of imports under -X importtime", f"{took.total() / 1e3:6.0f} ms  all", *lines])
