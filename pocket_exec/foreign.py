@@ -14,7 +14,7 @@ from pocket_exec.engine.fold import Fold, merge
 from pocket_exec.engine.outcome import DatasetOutcome, Failure, FaultKind, Listener
 from pocket_exec.engine.plan import events_in, plan
 from pocket_exec.engine.policy import HOPELESS, Policy
-from pocket_exec.engine.sums import failure, not_addable
+from pocket_exec.engine.sums import datasets_apart, failure
 from pocket_exec.interrupts import interrupts_held, raise_if_interrupted
 
 log = logging.getLogger(__name__)
@@ -124,9 +124,7 @@ class _Run:
         for index, total in enumerate(self._totals):
             tree.put(index, {"out": total["out"]} if total is not None else None)
         report.total = tree.total()
-        for block in tree.dropped:
-            names = ", ".join(outcome.plan.dataset for outcome in report.datasets[block.start : block.stop])
-            report.stopped = f"{names}: {not_addable(block.error)}"
+        report.apart = datasets_apart(tree.dropped, [outcome.plan.dataset for outcome in report.datasets])
 
 
 def _failure(chunks: Sequence[Any], error: Exception) -> Failure:

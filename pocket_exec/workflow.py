@@ -281,7 +281,9 @@ class _Run:
             self._viewer.stage("writing results")
         try:
             with interrupts_held():
-                result.output = writer.finish(result.datasets, sums, total, cut_short=bool(report.stopped))
+                result.output = writer.finish(
+                    result.datasets, sums, total, apart=report.apart, cut_short=bool(report.stopped)
+                )
         except KeyboardInterrupt as interrupt:
             result.interrupt = interrupt
         result.saved, result.faults = writer.saved, writer.faults

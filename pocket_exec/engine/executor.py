@@ -26,7 +26,7 @@ from pocket_exec.engine.raised import again
 from pocket_exec.engine.reading import Reading, cheaply
 from pocket_exec.engine.replicas import Replicas, replicated
 from pocket_exec.engine.shelf import Shelf
-from pocket_exec.engine.sums import DatasetSum, failure, failure_of, not_addable
+from pocket_exec.engine.sums import DatasetSum, datasets_apart, failure, failure_of
 from pocket_exec.errors import FarmError, PartialResult, ProcessingError
 from pocket_exec.interrupts import interrupts_held, raise_if_interrupted
 
@@ -44,6 +44,8 @@ class Report:
     """The sums so far of the datasets that the run did not come to the end of, wrapped likewise."""
     stopped: str = ""
     """Why the run ended before its last chunk; empty where it did not."""
+    apart: str = ""
+    """Which datasets are not in ``total``, because they do not add to the others; empty where all are."""
     interrupt: KeyboardInterrupt | None = None
     farm: FarmError | None = None
     """The farm's own error, where it ended the run."""
@@ -55,7 +57,7 @@ class Report:
     def begin(self, datasets: list[DatasetOutcome]) -> None:
         """Forget the call before this one."""
         self.datasets, self.total, self.stopped, self.interrupt = datasets, None, "", None
-        self.unsettled, self.cpus, self.farm, self.cause = {}, {}, None, None
+        self.unsettled, self.cpus, self.farm, self.cause, self.apart = {}, {}, None, None, ""
 
     @property
     def failures(self) -> list[Failure]:
@@ -65,7 +67,7 @@ class Report:
     @property
     def whole(self) -> bool:
         """Whether nothing is missing but what the user asked to leave out."""
-        return not self.stopped and self.interrupt is None and all(dataset.whole for dataset in self.datasets)
+        return not (self.stopped or self.apart or self.interrupt) and all(dataset.whole for dataset in self.datasets)
 
 
 @dataclass
@@ -273,9 +275,7 @@ class _Run:
                 total = self._report.unsettled[sums.outcome.plan.dataset] = sums.total()
                 self._tree.put(index, total)
         total = self._tree.total()
-        for block in self._tree.dropped:
-            names = ", ".join(s.outcome.plan.dataset for s in self._sums[block.start : block.stop])
-            self._report.stopped = f"{names}: {not_addable(block.error)}"
+        self._report.apart = datasets_apart(self._tree.dropped, [s.outcome.plan.dataset for s in self._sums])
         return total
 
 
@@ -284,8 +284,8 @@ def partial(report: Report) -> PartialResult:
     failed = [f for f in report.failures if not f.skipped]
     missing = sum(d.plan.events - d.events for d in report.datasets)
     message = f"{len(failed)} chunks failed; {missing} events are not in the result"
-    if report.stopped:
-        message = f"{report.stopped}; {missing} events are not in the result"
+    if report.stopped or report.apart:
+        message = f"{report.stopped or report.apart}; {missing} events are not in the result"
     if failed:
         message += f". First: {told(failed[0])}"
     error = PartialResult(message, failures=failed)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from pocket_exec.engine.addition import Addition, merge
+from pocket_exec.engine.not_added import not_added
 from pocket_exec.engine.shelf import Held, Kept, Shelf
 
 Merge = Callable[[object, object], object]
@@ -21,6 +22,8 @@ class Dropped:
     stop: int
     """The leaves of the block: ``start`` to ``stop``, exclusive."""
     error: Exception
+    place: str
+    """The part that did not add, as keys: ``['h']['pt']``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +170,8 @@ class Fold:
                 return None
             kept, lost = (a, left + 1) if a.leaves >= b.leaves else (b, left)
             covered = self.covered(level, lost)
-            self.dropped.append(Dropped(covered.start, covered.stop, error))
+            place = not_added(a.kept.value(), b.kept.value(), self._merge)
+            self.dropped.append(Dropped(covered.start, covered.stop, error, place))
             return kept
 
     def _added(self, a: _Sum, b: _Sum) -> Kept:

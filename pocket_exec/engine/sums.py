@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from pocket_exec.engine.addition import merge
 from pocket_exec.engine.batch import Part
 from pocket_exec.engine.dispatch import Settled
 from pocket_exec.engine.fold import Block, Dropped, Fold
+from pocket_exec.engine.not_added import said
 from pocket_exec.engine.outcome import DatasetOutcome, Failure, FaultKind
 from pocket_exec.engine.plan import DatasetNode, Plan, events_in
 from pocket_exec.engine.policy import Policy
@@ -146,12 +147,25 @@ class DatasetSum:
                 item = self._plan.items[task]
                 self.outcome.chunks -= 1
                 self.outcome.events -= events_in(item)
-                yield failure(item, FaultKind.RESULT, type(block.error).__name__, not_addable(block.error), host=host)
+                yield failure(item, FaultKind.RESULT, type(block.error).__name__, not_addable(block), host=host)
 
 
-def not_addable(error: Exception) -> str:
+def not_addable(block: Dropped, whose: str = "the result of this chunk", others: str = "the others") -> str:
     """Return the message for results that do not add."""
-    return f"the result of this chunk does not add to the others: {error}"
+    # Runner wraps the user's own result.
+    place = block.place.removeprefix("['out']")
+    return f"{whose} does not add to {others}{f' at {place}' if place else ''}: {said(block.error)}"
+
+
+def datasets_apart(blocks: Iterable[Dropped], names: Sequence[str]) -> str:
+    """Return the message for datasets, ``names`` in order, whose sums do not add to the others'; empty for none."""
+    told = [
+        f"{', '.join(names[block.start : block.stop])}: "
+        + not_addable(block, "its sum", "that of the other datasets")
+        + "; where they are not meant to be added, --process-separately leaves the common result out"
+        for block in blocks
+    ]
+    return "; ".join(told)
 
 
 def failure(

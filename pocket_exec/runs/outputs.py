@@ -15,6 +15,7 @@ from pocket_exec.analysis.fileset import Fileset
 from pocket_exec.engine.chunk import describe
 from pocket_exec.engine.fold import Fold, merge
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure, Listener
+from pocket_exec.engine.sums import not_addable
 from pocket_exec.errors import OutputDirectoryError, PocketExecError
 from pocket_exec.runs.directory import OutputDirectory
 from pocket_exec.runs.names import ALL, check_names, result_name
@@ -104,7 +105,13 @@ class ResultWriter:
                 self._write(unit)
 
     def finish(
-        self, outcomes: Iterable[DatasetOutcome], sums: Mapping[str, Any], total: Any, *, cut_short: bool = False
+        self,
+        outcomes: Iterable[DatasetOutcome],
+        sums: Mapping[str, Any],
+        total: Any,
+        *,
+        apart: str = "",
+        cut_short: bool = False,
     ) -> Any:
         """Write all results that are not written yet, partial where something is missing; return the output of all.
 
@@ -112,6 +119,7 @@ class ResultWriter:
             outcomes: of every dataset.
             sums: of the datasets that were not done, as far as they came.
             total: the sum of all, None where nothing succeeded.
+            apart: which datasets are not in ``total``, and why.
             cut_short: whether something is missing from ``total`` that no outcome tells of.
         """
         for outcome in outcomes:
@@ -120,9 +128,13 @@ class ResultWriter:
             self._sums.setdefault(name, part)
         for unit in [unit for unit in self._units if unit.name != ALL]:
             self._write(unit)
+        if apart and not self._units:
+            # Nobody asks for a sum of all, which there is not.
+            return None
+        self.faults += [apart] if apart else []
         output, partial = (None, True) if total is None else self._postprocessed("all datasets", total)
         for unit in list(self._units):
-            self._save(unit, output, partial or cut_short)
+            self._save(unit, output, partial or cut_short or bool(apart))
         return output
 
     def _write(self, unit: Unit) -> None:
@@ -132,7 +144,7 @@ class ResultWriter:
         total = tree.total()
         for block in tree.dropped:
             names = ", ".join(unit.datasets[block.start : block.stop])
-            self.faults.append(f"{unit.name}: {names} does not add to the others: {block.error}")
+            self.faults.append(f"{unit.name}: {not_addable(block, names)}")
         if total is None:
             self._units.remove(unit)
             return

@@ -116,7 +116,11 @@ class _Counted:
             raise
 
     def flush(self) -> None:
-        self._stream.flush()
+        try:
+            self._stream.flush()
+        except OSError:
+            self.failed = True
+            raise
 
 
 def _dump(output: object, stream: _Counted, path: Path) -> None:
