@@ -20,8 +20,8 @@ import dask
 from distributed import Client, LocalCluster
 from distributed.security import Security
 
-from pocket_exec.engine.cpu import held_at
 from pocket_exec.errors import ExecutorError, FarmError
+from pocket_exec.executors import cpu_baseline
 from pocket_exec.executors.code_plugin import CodePlugin, archive, claimed, shared
 from pocket_exec.executors.dashboard import tell_of_dashboard
 from pocket_exec.executors.dask_pool import DaskPool
@@ -33,7 +33,6 @@ from pocket_exec.options.model import DaskOptions, SchedulerOptions
 log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
-PRE_SPAWN = "distributed.nanny.pre-spawn-environ"
 PORTS_TRIED = 100
 """Ports after the wanted one that are tried when it is taken."""
 
@@ -102,7 +101,7 @@ class LocalDaskExecutorFactory(DaskExecutorFactory):
             log.warning("security: none; anyone on this machine can run code in the workers")
         log.info("starting %d local workers", options.scaleout)
         # Workers of an adaptive cluster, and those that take the place of others, start later.
-        self.stack.enter_context(dask.config.set(worker_environment(options)))
+        self.stack.enter_context(cpu_baseline.inherited(options))
         start = functools.partial(
             LocalCluster,
             n_workers=options.adaptive_minimum if options.adaptive else options.scaleout,
@@ -234,15 +233,8 @@ def worker_config(options: DaskOptions) -> dict[str, Any]:
         "distributed.worker.memory.pause": options.memory_pause or False,
         "distributed.worker.memory.terminate": options.memory_terminate or False,
         "distributed.worker.profile.enabled": options.profiling,
-        **worker_environment(options),
+        **cpu_baseline.nanny_config(options),
     }
-
-
-def worker_environment(options: DaskOptions) -> dict[str, Any]:
-    """Return Dask's setting of the environment that workers' processes start in, where the options change it."""
-    if options.cpu_baseline is None:
-        return {}
-    return {PRE_SPAWN: {**dask.config.get(PRE_SPAWN, {}), **held_at(options.cpu_baseline)}}
 
 
 def wait_for_workers(client: Client, timeout_s: float) -> None:

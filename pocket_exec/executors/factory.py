@@ -196,4 +196,4 @@ def reading(options: GeneralOptions) -> Any:
     """Return how workers read, from the options."""
     from pocket_exec.engine.reading import Reading
 
-    return Reading(kept_files=options.kept_files, run_bytes=int(options.read_at_once), read_ahead=options.read_ahead)
+    return Reading(kept_files=options.kept_files, run_bytes=int(options.read_block), read_ahead=options.read_ahead)

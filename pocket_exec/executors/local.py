@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pocket_exec.engine.cpu import held_at
 from pocket_exec.engine.pool import SerialPool
+from pocket_exec.executors.cpu_baseline import environment
 from pocket_exec.executors.factory import ExecutorFactory
 from pocket_exec.executors.processes import ProcessPool
 from pocket_exec.options.model import FuturesOptions, IterativeOptions
@@ -38,8 +38,7 @@ class FuturesExecutorFactory(ExecutorFactory):
 
     def setup(self) -> None:
         """Make the pool; its processes start with the first chunk."""
-        baseline = self.options.cpu_baseline
-        self._pool = ProcessPool(self.options.scaleout, self.module_dirs, held_at(baseline) if baseline else {})
+        self._pool = ProcessPool(self.options.scaleout, self.module_dirs, environment(self.options))
 
     def customize_args(self, args: dict[str, Any]) -> dict[str, Any]:
         """Run in the pool."""

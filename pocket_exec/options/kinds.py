@@ -71,11 +71,11 @@ class GeneralOptions(Options):
     """Cut files into chunks at the boundaries of their clusters of baskets, so that no basket is read twice."""
     kept_files: Annotated[Positive, Unit("files")]
     """Input files that each worker thread keeps open, with what it knows of them, for the next chunks."""
-    read_at_once: Size
+    read_block: Size
     """Uncompressed size of the columns that a worker thread reads at once, for several chunks; one chunk may be
     larger."""
     read_ahead: Flag
-    """Read the next columns of a remote file while these are processed, a quarter of `read-at-once` at a time."""
+    """Read the next columns of a remote file while these are processed, a quarter of `read-block` at a time."""
     cpu_baseline: Literal["x86-64-v2", "x86-64-v3", "x86-64-v4"] | None
     """Most that numpy uses of the workers' CPUs (v2: SSE4.2, v3: AVX2, v4: AVX-512), so that CPUs of several kinds give
     the same last bits; null for all that each of them has."""

@@ -46,6 +46,7 @@ def test_the_baseline_changes_what_numpy_uses_in_the_workers(named: Named) -> No
     with replace(named, run_options={**named.run_options, "cpu-baseline": LOWEST}).factory() as executor:
         held, _ = executor(ITEMS, features_in_use, None)
         assert set(executor.report.cpus.values()) == held["out"]["levels"]
+    assert {cpu.DISABLE, cpu.ENABLE} & set(os.environ) == set()
     # This very process, and workers of somebody else's, have imported numpy before.
     too_late = named.text == "iterative" or "://" in named.text
     assert held["out"] == (here if too_late else {"used": set(), "levels": {LOWEST}})

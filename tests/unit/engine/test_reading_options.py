@@ -23,4 +23,4 @@ def test_without_a_word_workers_read_as_an_executor_does_that_was_made_without_o
 @pytest.mark.parametrize("ahead", [True, False])
 def test_what_the_options_say_reaches_the_executor(ahead: bool) -> None:
     expected = Reading(kept_files=7, run_bytes=5_000_000, read_ahead=ahead)
-    assert reading(kept_files=7, read_at_once="5MB", read_ahead=ahead) == expected
+    assert reading(kept_files=7, read_block="5MB", read_ahead=ahead) == expected

@@ -101,7 +101,7 @@ def test_the_field_s_executor_strings_are_known() -> None:
 
 GENERAL = """scaleout chunksize limit-files limit-chunks retries max-failures tree-reduction skip-bad-files voms-proxy
 ignore-grid-certificate group-samples starting-time format uproot-options xrootd-timeout align-clusters depends-on"""
-OURS = "kept-files read-at-once read-ahead cpu-baseline"
+OURS = "kept-files read-block read-ahead cpu-baseline"
 BATCH = """cores-per-worker mem-per-worker disk-per-worker worker-image death-timeout queue walltime adaptive
 performance-report custom-setup-commands conda-env local-virtualenv sched-url dask-scheduler-port"""
 
