@@ -31,15 +31,30 @@ class Fault:
         return f"{place}: {self.what}"
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the words of ``known`` that look like ``word``, or nothing.
+_NEAR, _AS_NEAR = 0.6, 0.1
+"""Likeness from which on a word is worth naming, and how far below the likest another may be to be named too."""
 
-    >>> did_you_mean("scaleuot", ["scaleout", "queue"])
-    "; did you mean 'scaleout'?"
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the words of ``known`` that look most like ``word``, or nothing.
+
+    >>> did_you_mean("mem-per-wrker", ["mem-per-worker", "cores-per-worker", "queue"])
+    "; did you mean 'mem-per-worker'?"
     """
+    return asked(nearest(word, known))
+
+
+def nearest(word: str, known: Iterable[str]) -> list[str]:
+    """Return the words of ``known`` that look most like ``word``, the likest first; at most three."""
     lowered = {name.lower(): name for name in known}
-    near = [lowered[name] for name in difflib.get_close_matches(word.lower(), lowered, n=3, cutoff=0.6)]
-    return f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+    near = difflib.get_close_matches(word.lower(), lowered, n=3, cutoff=_NEAR)
+    likeness = {name: difflib.SequenceMatcher(None, name, word.lower()).ratio() for name in near}
+    return [lowered[name] for name in near if likeness[name] >= max(likeness.values()) - _AS_NEAR]
+
+
+def asked(names: Sequence[str], prefix: str = "") -> str:
+    """Return ``; did you mean 'x' or 'y'?``, or nothing where there are no ``names``."""
+    return f"; did you mean {' or '.join(repr(prefix + name) for name in names)}?" if names else ""
 
 
 class OptionsError(PocketExecError):

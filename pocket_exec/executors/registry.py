@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
-from pocket_exec.errors import ExecutorError, did_you_mean
-from pocket_exec.options.defaults import known_sites, system_of
+from pocket_exec.errors import ExecutorError, asked
+from pocket_exec.options.defaults import built_in_executors, known_sites, nearest_executors, same_executor, system_of
 
 if TYPE_CHECKING:
     from pocket_exec.executors.factory import ExecutorFactory
 
 GROUP = "pocket_exec.executors"
+_OF_ONES_OWN = "A farm without a name there is dask@htcondor or dask@slurm, with your values in a YAML file."
 
 
 @dataclass(frozen=True)
@@ -109,19 +110,25 @@ class Registry:
         return _load(self.entry(name))
 
     def _unknown(self, name: ExecutorName) -> str:
-        sites = known_sites()
-        if name.text in sites or name.text in {alias for site in sites.values() for alias in site.aliases}:
-            system = f"dask@{system_of(name.text)}"
-            way = "`dask@tls://host:port` uses a scheduler that is already there; "
-            if system in self._entries:
-                way = f"`{system}` starts workers with the values that `pocket-exec options {name.text}` prints; "
-            return (
-                f"'{name.text}' has its defaults in this version, but no factory of its own. {way}"
-                "--executor-custom-setup takes a factory of your own."
-            )
-        known = {*self._entries, *sites}
-        near = did_you_mean(name.text, known).replace("; did", " Did")
-        return f"No executor named '{name.text}'.{near} `pocket-exec sites` lists them all."
+        if same_executor(name.text) in built_in_executors():
+            return self._without_factory(name.text)
+        near = nearest_executors(name.text, {*self._entries, *known_sites()})
+        told = f"No executor named '{name.text}'.{asked(near).replace('; did', ' Did')}"
+        if near and near[0] not in self._entries:
+            return f"{told} {self._without_factory(near[0])}"
+        own = "" if near or name.kind != "dask" else f" {_OF_ONES_OWN}"
+        return f"{told} `pocket-exec sites` lists them all.{own}"
+
+    def _without_factory(self, executor: str) -> str:
+        """Say what can be done at a place that has its defaults here, and nothing that starts workers there."""
+        system = f"dask@{system_of(executor)}"
+        way = "`dask@tls://host:port` uses a scheduler that is already there; "
+        if system in self._entries:
+            way = f"`{system}` starts workers with the values that `pocket-exec options {executor}` prints; "
+        return (
+            f"'{executor}' has its defaults in this version, but no factory of its own. {way}"
+            "--executor-custom-setup takes a factory of your own."
+        )
 
 
 def _source(point: EntryPoint) -> str:

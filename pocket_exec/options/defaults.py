@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+from pocket_exec.errors import nearest
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -129,6 +131,17 @@ def built_in_executors() -> tuple[str, ...]:
     """Return an executor string for each kind, batch system, site and form of scheduler that has a model here."""
     systems = (f"dask@{system}" for system in BATCH_SYSTEMS)
     return (*KINDS, "dask@local", *systems, "dask@tcp", "dask@tls", *known_sites())
+
+
+def nearest_executors(executor: str, known: Collection[str]) -> list[str]:
+    """Return those of ``known`` that look like an executor string, the likest first: of one kind, by their places.
+
+    >>> [nearest_executors(word, ["dask@lxplus", "dask@lpc", "dask@slurm"]) for word in ("dask@lxpus", "dask@myfarm")]
+    [['dask@lxplus'], []]
+    """
+    kind, at, place = executor.partition("@")
+    places = {name.partition("@")[2]: name for name in known if at and name.startswith(f"{kind}@")}
+    return [places[near] for near in nearest(place, places)] if places else nearest(executor, known)
 
 
 def _folder(name: str) -> Traversable:

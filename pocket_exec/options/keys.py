@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pocket_exec.errors import Fault, did_you_mean
+from pocket_exec.errors import Fault, asked, nearest
 from pocket_exec.options.base import OptionField, Options, kebab
 from pocket_exec.options.defaults import built_in_executors, model_for
 from pocket_exec.options.faults import validated
@@ -164,11 +164,11 @@ class KeySorter:
         names = {_MISSPELT.get(plain, plain), plain.replace(" ", "-")} & set(known)
         names |= {option.key for option in known.values() if plain in option.known_as}
         if names:
-            return f"; did you mean {' or '.join(repr(prefix + name) for name in sorted(names))}?"
+            return asked(sorted(names), prefix)
         # An option that the running executor has is likelier meant than another's.
         for words in ({*self.fields, *(self.sections if table else ())}, set(known)):
-            if near := did_you_mean(f"{prefix}{plain}", [f"{prefix}{word}" for word in words]):
-                return near
+            if near := nearest(plain, words):
+                return asked(near, prefix)
         return ""
 
 

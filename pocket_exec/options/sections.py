@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from pocket_exec.errors import Fault, did_you_mean
-from pocket_exec.options.defaults import KINDS, built_in_executors, same_executor
+from pocket_exec.errors import Fault, asked
+from pocket_exec.options.defaults import KINDS, built_in_executors, nearest_executors, same_executor
 from pocket_exec.options.layers import Document, Layer
 
 GENERAL = "general"
+_OF_ONES_OWN = (
+    "; a section is named as an executor of `pocket-exec sites` is: for a farm without a name there, dask@htcondor or "
+    "dask@slurm"
+)
 
 
 def flat_layers(
@@ -33,7 +37,7 @@ def flat_layers(
         elif (place := _fitting(key, ranks)) is not None:
             sections[place] = _section(document, key, value or {})
         elif key not in known and same_executor(key) not in known and not _is_scheduler(key):
-            what = f"no such executor{did_you_mean(key, known)}"
+            what = f"no such executor{asked(nearest_executors(key, known)) or _OF_ONES_OWN}"
             faults.append(Fault(key, what, document.origin(key)))
     flat = Layer(document.name, top, document.origins)
     return [flat, *(sections[place] for place in ranks if place in sections)], faults

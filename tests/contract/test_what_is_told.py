@@ -163,6 +163,38 @@ def test_a_path_that_looks_like_a_flag_is_left_alone(fileset: Fileset) -> None:
         api.run("/a/--force/-o.json", len)
 
 
+@pytest.mark.parametrize(
+    ("executor", "said"),
+    [
+        (
+            "dask@lxpus",
+            "No executor named 'dask@lxpus'. Did you mean 'dask@lxplus'? `pocket-exec sites` lists them all.\n",
+        ),
+        ("dask@myfarm", "is dask@htcondor or dask@slurm, with your values in a YAML file.\n"),
+        ("dask@lsf", "'dask@lsf' has its defaults in this version, but no factory of its own. "),
+        (
+            "dask@oscra",
+            "Did you mean 'dask@oscar'? 'dask@oscar' has its defaults in this version, but no factory of its ",
+        ),
+    ],
+)
+def test_an_executor_that_cannot_be_used_is_answered_with_one_that_can(executor: str, said: str) -> None:
+    assert said in refused(*RUN, "-e", executor)
+
+
+def test_only_the_likest_names_are_asked_for() -> None:
+    Path("ro.yaml").write_text("dask@myfarm:\n  queue: long\ndask@lxpus:\n  queue: long\n")
+    _, unknown, misspelt, flag = refused(
+        *RUN, "-e", "dask@lxplus", "--mem-per-wrker", "4GB", "-ro", "ro.yaml"
+    ).splitlines()
+    assert unknown.startswith(
+        "  dask@myfarm (ro.yaml, line 1): no such executor; a section is named as an executor of "
+    )
+    assert unknown.endswith(": for a farm without a name there, dask@htcondor or dask@slurm")
+    assert misspelt == "  dask@lxpus (ro.yaml, line 3): no such executor; did you mean 'dask@lxplus'?"
+    assert flag == "  --mem-per-wrker: no such option; did you mean '--mem-per-worker'?"
+
+
 # Listings
 
 

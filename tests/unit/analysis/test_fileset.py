@@ -412,7 +412,7 @@ def test_names_that_no_dataset_has_are_all_told_with_the_nearest() -> None:
         select(CHOICE, Selection(datasets=("DY2017",), samples=("TTT",), years=("2019",)))
     assert str(caught.value).splitlines() == [
         "Nothing to run:",
-        "  --filter-datasets: no dataset has 'DY2017'; did you mean 'DY_2017' or 'DY_2018'?",
+        "  --filter-datasets: no dataset has 'DY2017'; did you mean 'DY_2017'?",
         "  --filter-samples: no dataset has 'TTT'; did you mean 'TT'?",
         "  --filter-years: no dataset has '2019'; did you mean '2018' or '2017'?",
     ]
