@@ -236,7 +236,9 @@ class DaskPool:
                 self._attempt = self._sent()
                 return lost("the workers that held the processor died")
             # allowed-failures workers died of it: trying again would kill more.
-            return lost(f"{error.allowed_failures + 1} workers died while they held it", final=True)
+            died = f"{error.allowed_failures + 1} workers died while they held it; as a rule it needs more memory than "
+            died += "they have (give a smaller chunksize, or a larger mem-per-worker), or crashes in compiled code"
+            return lost(died, final=True)
         trouble = Trouble(FaultKind.LOST_WORKER, False, type(error).__name__, f"on its way to the worker: {error}")
         return Answer(None, trouble, 0.0, "")
 

@@ -84,17 +84,27 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-def run_on_tmpfs(directory: Path, options: str, code: str) -> str:
-    """Run Python code in a namespace whose working directory is a file system of its own."""
-    mount = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    script = 'mount -t tmpfs -o "$1" none "$2" && cd "$2" && exec "$3" -c "$4"'
-    words = [*mount, script, "sh", options, str(directory), sys.executable, code]
+ROOT_OF_A_NAMESPACE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+"""Begins a command that may mount what it wants, for itself."""
+
+
+def can_mount(directory: Path) -> None:
+    """Skip the test where a file system of its own cannot be had."""
     try:
-        can = subprocess.run([*mount, 'mount -t tmpfs none "$0"', str(directory)], capture_output=True, check=False)
+        can = subprocess.run(
+            [*ROOT_OF_A_NAMESPACE, 'mount -t tmpfs none "$0"', str(directory)], capture_output=True, check=False
+        )
     except FileNotFoundError:
         pytest.skip("needs unshare (Linux)")
     if can.returncode:
         pytest.skip(f"needs user namespaces that may mount: {can.stderr.decode().strip()}")
+
+
+def run_on_tmpfs(directory: Path, options: str, code: str) -> str:
+    """Run Python code in a namespace whose working directory is a file system of its own."""
+    can_mount(directory)
+    script = 'mount -t tmpfs -o "$1" none "$2" && cd "$2" && exec "$3" -c "$4"'
+    words = [*ROOT_OF_A_NAMESPACE, script, "sh", options, str(directory), sys.executable, code]
     # The working directory is another one there: a package that is not installed would not be found.
     env = os.environ | {"PYTHONPATH": str(Path(errors.__file__).parent.parent)}
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, env=env)
