@@ -149,6 +149,21 @@ def test_a_client_that_is_killed_leaves_nothing_in_the_queue(zmumu: Zmumu, farm:
     assert "Traceback" not in said
 
 
+def test_a_file_is_mounted_as_one_and_where_that_cannot_be_the_runtimes_words_are_shown(
+    zmumu: Zmumu, farm: Farm, shared_dir: Path
+) -> None:
+    file = shared_dir / "a b, c.json"
+    file.write_text("{}")
+    os.chown(file, farm.uid, farm.uid)
+    flags = ["--worker-image=auto", "--custom-setup-commands=[test -f /calibration.json && test ! -d /calibration.json]"]
+    zmumu.run("mounted-file", "dask@htcondor", *flags, f"--mounts={{'{file}': /calibration.json}}")
+    assert zmumu.same("mounted-file")
+    said = zmumu.run("file-on-a-directory", "dask@htcondor", *flags[:1], f"--mounts={{'{file}': /usr/bin}}", status=4)
+    assert "no worker can start" in said
+    assert "could not start the image" in said
+    assert str(file) in "".join(path.read_text() for path in (zmumu.directory / "file-on-a-directory").rglob("*.err"))
+
+
 def test_another_machine_is_refused_unless_it_is_asked_for(zmumu: Zmumu) -> None:
     elsewhere = replace(zmumu, hostname=None)
     said = elsewhere.run("elsewhere", "dask@lxplus", status=3)
