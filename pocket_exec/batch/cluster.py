@@ -28,7 +28,7 @@ from pocket_exec.batch.quiet import quiet_dask
 from pocket_exec.batch.scheduler import PortSeekingScheduler, contact_address, scheduler_options
 from pocket_exec.batch.supervisor import Supervision, Supervisor
 from pocket_exec.batch.system import BatchSystem, Resources, Submission
-from pocket_exec.batch.trouble import counted, waiting_text
+from pocket_exec.batch.trouble import WaitingNews, counted, waiting_text
 from pocket_exec.batch.watch import Watch
 from pocket_exec.batch.worker_job import WorkerJob
 from pocket_exec.errors import FarmError, OptionsError, PocketExecError
@@ -129,6 +129,7 @@ class SupervisedCluster(JobQueueCluster):
             OptionsError: what is submitted cannot be said to this batch system.
         """
         start = time.monotonic()
+        news = WaitingNews(start)
         while not self._watch.connected:
             if isinstance(refusal := self._watch.refusal, OptionsError):
                 raise refusal
@@ -139,6 +140,8 @@ class SupervisedCluster(JobQueueCluster):
                 assert self._jobs.submission is not None
                 logs = str(self._jobs.submission.log_directory)
                 raise FarmError(waiting_text(self.jobs(), self.contact_address, timeout_s, logs))
+            if line := news.line(self.jobs(), time.monotonic()):
+                log.info("%s", line)
             self._news.wait(min(left, 1.0))
             self._news.clear()
 

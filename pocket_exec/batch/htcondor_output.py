@@ -16,8 +16,10 @@ from pocket_exec.errors import FarmError
 
 log = logging.getLogger(__name__)
 
-_LOOK_EVERY_S = 0.5
+_LOOK_EVERY_S = 1.5
 _TAIL_BYTES = 8192
+_TAIL_S = 5.0
+"""It waits for ever for a job that is started and put back again and again."""
 
 
 class JobOutput:
@@ -61,7 +63,7 @@ class JobOutput:
         self, ids: Sequence[str], status: Callable[[Sequence[str]], Mapping[str, JobStatus]], timeout_s: float
     ) -> None:
         """Fetch what jobs have spooled that are about to end, as they end, within ``timeout_s``."""
-        end = time.monotonic() + timeout_s
+        end, pause = time.monotonic() + timeout_s, min(_LOOK_EVERY_S, timeout_s / 4)
         left = list(ids)
         while left:
             try:
@@ -73,11 +75,11 @@ class JobOutput:
             if over:
                 self.fetch(over, max(1.0, end - time.monotonic()))
             left = [job_id for job_id in left if job_id not in over]
-            if left and time.monotonic() + _LOOK_EVERY_S > end:
+            if left and time.monotonic() + pause > end:
                 log.info("%d jobs had not ended after %.0f s: their logs are not fetched", len(left), timeout_s)
                 return
             if left:
-                time.sleep(_LOOK_EVERY_S)
+                time.sleep(pause)
 
     def _running(self, job_id: str) -> str:
         """Return the end of what a running job has printed, as far as its machine tells."""
@@ -86,7 +88,9 @@ class JobOutput:
         for stream in ([], ["-stderr"]):
             words = ["condor_tail", *at_schedd(schedd), "-maxbytes", str(_TAIL_BYTES), *stream, bare]
             try:
-                said += self._commands.output(words)
-            except FarmError as error:
+                done = self._commands(words, timeout_s=_TAIL_S)
+            except CommandError as error:
                 log.debug("no output of a running job: %s", error)
+                return said
+            said += done.stdout if done.returncode == 0 else ""
         return said

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 LOGS_READ = 5
 """Logs that are read after one look at the queue: those of workers that fail together say the same."""
+LOG_S = 20.0
+"""How long the log of a lost worker is waited for; what is known without it must not wait."""
 SLOWEST_S = 300.0
 """Longest pause between two looks at a queue that cannot be read."""
 
@@ -152,7 +154,7 @@ class Supervisor:
         assert self._jobs.submission is not None
         submission = replace(self._jobs.submission, names=(name,))
         try:
-            text = await called(self._jobs.system.logs, loss.job.id, submission, name)
+            text = await asyncio.wait_for(called(self._jobs.system.logs, loss.job.id, submission, name), LOG_S)
         except Exception as error:  # noqa: BLE001 - a batch system may be anybody's
             log.debug("no log of job %s: %s", loss.job.id, error)
             return loss

@@ -12,6 +12,8 @@ from pocket_exec.errors import PocketExecError
 MARK = "pocket-exec worker"
 """A line of a job's log that begins so is for the user."""
 _LINES = 3
+NEWS_AFTER_S = 30.0
+NEWS_AT_LEAST_EVERY_S = 600.0
 
 
 def marked_lines(text: str) -> tuple[str, ...]:
@@ -44,16 +46,40 @@ def trouble_text(found: Sequence[Loss] | PocketExecError, failed: int) -> str:
 def waiting_text(jobs: Iterable[WorkerJob], contact: str, waited_s: float, log_directory: str) -> str:
     """Return what to tell when the time for the first worker is over: where the jobs stand."""
     jobs = list(jobs)
-    states = collections.Counter(job.status.state for job in jobs)
-    standing = ", ".join(f"{number} {state}" for state, number in states.items()) or "none in the queue"
-    text = [f"no worker after {waited_s:.0f} s (worker-timeout); jobs: {standing}"]
+    text = [f"no worker after {waited_s:.0f} s (worker-timeout); jobs: {_standing(jobs)}"]
     text += dict.fromkeys(f"reason: {job.status.reason}" for job in jobs if job.status.reason)
-    if states[JobState.RUNNING]:
+    if any(job.status.state is JobState.RUNNING for job in jobs):
         text.append(
             f"jobs run, and their workers have not reached the scheduler at {contact}: "
             f"see their logs in {log_directory}, scheduler-host, scheduler-ports, and the firewall"
         )
     return "\n  ".join(text[: _LINES + 2])
+
+
+class WaitingNews:
+    """Says now and then where the jobs stand while no worker has come: when that changes, and every some minutes."""
+
+    def __init__(self, start: float) -> None:
+        self._told = ""
+        self._told_at = start
+        self._start = start
+
+    def line(self, jobs: Sequence[WorkerJob], now: float) -> str:
+        """Return what is to be told at ``now`` (``time.monotonic``); empty for nothing."""
+        waited_s, since_s = now - self._start, now - self._told_at
+        if since_s < NEWS_AFTER_S:
+            return ""
+        reasons = dict.fromkeys(job.status.reason for job in jobs if job.status.reason)
+        text = "; ".join([_standing(jobs), *list(reasons)[:1]])
+        if text == self._told and since_s < NEWS_AT_LEAST_EVERY_S:
+            return ""
+        self._told, self._told_at = text, now
+        return f"no worker after {waited_s:.0f} s; jobs: {text}"
+
+
+def _standing(jobs: Iterable[WorkerJob]) -> str:
+    states = collections.Counter(job.status.state for job in jobs)
+    return ", ".join(f"{number} {state}" for state, number in states.items()) or "none in the queue"
 
 
 def losses_text(losses: Sequence[Loss]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from pocket_exec.batch.system import JobState, JobStatus, SubmitError
-from pocket_exec.batch.trouble import losses_text, trouble_text, waiting_text
+from pocket_exec.batch.trouble import WaitingNews, losses_text, trouble_text, waiting_text
 from pocket_exec.batch.watch import Watch
 from pocket_exec.batch.worker_job import Loss, Patience, WorkerJob
 from pocket_exec.errors import FarmError, PocketExecError
@@ -272,3 +272,15 @@ def test_a_refusal_is_forgotten_once_something_is_submitted(error: PocketExecErr
     farm.watch.refused(error, farm.now)
     farm.submit("w-9")
     assert farm.watch.refusal is None
+
+
+def test_while_no_worker_comes_it_is_told_where_the_jobs_stand_and_again_when_that_changes() -> None:
+    def waiting(reason: str) -> list[WorkerJob]:
+        return [WorkerJob(f"w-{n}", f"1.{n}", 0.0, JobStatus(JobState.PENDING, reason)) for n in range(2)]
+
+    news = WaitingNews(100.0)
+    assert news.line(waiting("none is free"), 110.0) == ""
+    assert news.line(waiting("none is free"), 131.0) == "no worker after 31 s; jobs: 2 pending; none is free"
+    assert news.line(waiting("none is free"), 300.0) == ""
+    assert news.line(waiting("too large"), 301.0) == "no worker after 201 s; jobs: 2 pending; too large"
+    assert news.line(waiting("too large"), 302.0 + 600) == "no worker after 802 s; jobs: 2 pending; too large"
