@@ -74,8 +74,10 @@ class Findings:
 def look(options: BatchOptions, places: RunPlaces, tag: str, *, lenient: bool) -> Findings:
     """Look at batch system, machine, directories, commands, ticket, image and proxy; nothing is made."""
     found = Findings()
-    with _noted(found.everywhere):
+    try:
         found.system = batch_system(options)
+    except PocketExecError as error:
+        found.everywhere.append(error)
     found.here += [ExecutorError(str(fault)) for fault in _machine_faults(options, places)]
     if found.system is not None and (missing := found.system.missing_commands()):
         found.here.append(

@@ -102,7 +102,7 @@ def test_a_run_writes_nothing_into_the_home_directory(farm: Path, cfg: Path, tmp
     places = {"HOME": str(home), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     env = {**{key: value for key, value in os.environ.items() if not key.startswith(("XDG_", "DASK_"))}, **places}
     program = "import sys; from pocket_exec.cli import runner; sys.exit(runner())"
-    words = ["--cfg", cfg, "-o", tmp_path / "out", "-e", "dask@htcondor", *FLAGS]
+    words: list[str | Path] = ["--cfg", cfg, "-o", tmp_path / "out", "-e", "dask@htcondor", *FLAGS]
     done = subprocess.run(
         [sys.executable, "-c", program, *words], env=env, capture_output=True, text=True, timeout=200, check=False
     )

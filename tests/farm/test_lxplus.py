@@ -155,7 +155,10 @@ def test_a_file_is_mounted_as_one_and_where_that_cannot_be_the_runtimes_words_ar
     file = shared_dir / "a b, c.json"
     file.write_text("{}")
     os.chown(file, farm.uid, farm.uid)
-    flags = ["--worker-image=auto", "--custom-setup-commands=[test -f /calibration.json && test ! -d /calibration.json]"]
+    flags = [
+        "--worker-image=auto",
+        "--custom-setup-commands=[test -f /calibration.json && test ! -d /calibration.json]",
+    ]
     zmumu.run("mounted-file", "dask@htcondor", *flags, f"--mounts={{'{file}': /calibration.json}}")
     assert zmumu.same("mounted-file")
     said = zmumu.run("file-on-a-directory", "dask@htcondor", *flags[:1], f"--mounts={{'{file}': /usr/bin}}", status=4)

@@ -55,18 +55,10 @@ def test_workers_leave_before_their_walltime_and_are_replaced(
         os.chown(path, farm.uid, farm.uid)
 
     def results(out: str, *flags: str) -> tuple[object, str]:
-        words = [
-            farm.python,
-            *RUNNER,
-            "--cfg",
-            shared_dir / "cfg.py",
-            "-o",
-            shared_dir / out,
-            *flags,
-            f"--chunksize={chunk}",
-        ]
+        words: list[str | Path] = [farm.python, *RUNNER, "--cfg", shared_dir / "cfg.py", "-o", shared_dir / out]
+        words += [f"--chunksize={chunk}", *flags]
         env = {"XDG_CACHE_HOME": str(shared_dir / "cache")}
-        done = farm.run([*words, *flags], cwd=shared_dir, hostname=host, env=env, check=False, timeout_s=450)
+        done = farm.run(words, cwd=shared_dir, hostname=host, env=env, check=False, timeout_s=450)
         assert done.returncode == 0, done.stdout + done.stderr
         return load(shared_dir / out / "output_all.coffea"), done.stdout + done.stderr
 

@@ -231,7 +231,9 @@ def test_what_was_spooled_is_fetched_and_the_jobs_are_taken_out_of_the_queue() -
     assert unspooled.asked == []
 
 
-def test_what_ending_jobs_have_spooled_is_fetched_as_they_end_within_a_time() -> None:
+def test_what_ending_jobs_have_spooled_is_fetched_as_they_end_within_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pocket_exec.batch.htcondor_output._LOOK_EVERY_S", 0.01)
+
     def queue(args: Sequence[str]) -> Completed:
         looks = len([asked for asked in answers.asked if asked[0] == "condor_q"])
         first = {"ClusterId": 12, "ProcId": 0, "JobStatus": 4, "ExitCode": 0}
@@ -240,7 +242,7 @@ def test_what_ending_jobs_have_spooled_is_fetched_as_they_end_within_a_time() ->
         return Completed(tuple(args), 0, json.dumps([first, second, third]), "")
 
     answers = Answers(condor_q=queue, condor_transfer_data="")
-    condor(answers, spool=True).last_output(["12.0", "12.1", "12.2"], 0.8)
+    condor(answers, spool=True).last_output(["12.0", "12.1", "12.2"], 0.3)
     fetched = [args[1:] for args in answers.asked if args[0] == "condor_transfer_data"]
     assert fetched == [["12.0"], ["12.1"]]
     unspooled = Answers()

@@ -6,14 +6,15 @@ import pytest
 
 from pocket_exec.errors import OptionsError
 from pocket_exec.options.defaults import built_in_executors, defaults_layers, model_for
+from pocket_exec.options.kinds import GeneralOptions
 from pocket_exec.options.layers import Layer
 from pocket_exec.options.resolve import Resolved, resolve
 
 
-def resolved(executor: str, *layers: Layer) -> Resolved[object]:
+def resolved(executor: str, *layers: Layer) -> Resolved[GeneralOptions]:
     """Resolve what a user has said in layers."""
     known = built_in_executors()
-    return resolve(executor, model_for(executor), defaults_layers(executor), layers, known_executors=known)  # type: ignore[return-value]
+    return resolve(executor, model_for(executor), defaults_layers(executor), layers, known_executors=known)
 
 
 def test_everything_that_a_site_does_not_give_is_told_at_once_with_the_origins_of_wish_and_limit() -> None:
