@@ -11,6 +11,7 @@ from types import FrameType
 
 from pocket_exec.errors import Interrupted
 
+_STDERR = 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -93,4 +94,12 @@ def _handle(number: int, _: FrameType | None) -> None:
         with suppress(OSError):
             sys.stderr.write("saving what is there; once more to give it up\n")
     else:
+        _show_cursor()
         os._exit(128 + number)
+
+
+def _show_cursor() -> None:
+    """Leave a terminal as the shell needs it: bars hide the cursor, and nobody comes to show it again."""
+    with suppress(OSError):
+        if os.isatty(_STDERR):
+            os.write(_STDERR, b"\r\n\x1b[?25h")

@@ -17,7 +17,7 @@ from pocket_exec.analysis.selection import Selection, select
 from pocket_exec.errors import ExecutorError, Fault, OptionsError
 from pocket_exec.executors.registry import ExecutorName, Registry, parse
 from pocket_exec.options.batch import BatchOptions
-from pocket_exec.options.defaults import defaults_layers, known_sites, model_for, same_executor
+from pocket_exec.options.defaults import defaults_layers, defaults_of_model, known_sites, model_for, same_executor
 from pocket_exec.options.files import check_files
 from pocket_exec.options.kinds import GeneralOptions
 from pocket_exec.options.resolve import Resolved, resolve
@@ -127,7 +127,7 @@ def choose(request: Request, registry: Registry, in_cfg: str | None = None) -> C
         module = load_custom(request.custom_setup)
         base = _base_of_custom(name, known)
         model = module.options_model or model_for(base)
-        return Choice(name, model, defaults_layers(base), [*known, name.text], custom=module)
+        return Choice(name, model, defaults_of_model(model, base), [*known, name.text], custom=module)
     entry, factory = registry.entry(name), registry.factory(name)
     if name.kind == "dask" and name.entry in ("dask@tcp", "dask@tls") and not name.place.partition("://")[2]:
         raise ExecutorError(f"'{name.text}' has no address; write {name.entry}://host:port")

@@ -103,6 +103,18 @@ def defaults_layers(executor: str, batch_system: str | None = None) -> list[Laye
     return layers
 
 
+def defaults_of_model(model: type[GeneralOptions], executor: str) -> list[Layer]:
+    """Return the defaults of an executor string and, above them, those that a model of the user's has options of.
+
+    A factory for Dask has a default for each of its options even where it is asked for as ``futures``: it is its own to
+    say that it is none for that.
+    """
+    layers = defaults_layers(executor)
+    bases = (*(f"dask@{system}" for system in BATCH_SYSTEMS), *reversed(KINDS))
+    base = next((base for base in bases if issubclass(model, model_for(base))), executor)
+    return [*layers, *(layer for layer in defaults_layers(base) if layer not in layers)]
+
+
 def model_for(executor: str, batch_system: str | None = None) -> type[GeneralOptions]:
     """Return the options model of an executor string; the kind's own for a place that is not known here."""
     from pocket_exec.options import model

@@ -296,6 +296,12 @@ def test_own_options_are_explained_by_the_listing() -> None:
     assert "How far the workers stand back." in row
 
 
+def test_a_module_with_options_of_dask_says_itself_that_it_is_for_nothing_else() -> None:
+    module(OPTIONS + "def get_executor_factory(name, run_options):\n    raise ValueError(f'none for {name}')\n")
+    message = refused("--cfg", "cfg.py", "-o", "out", "-e", "futures", "--executor-custom-setup", "my_factory.py")
+    assert message.endswith("ValueError: none for futures\n")
+
+
 def test_a_table_of_custom_keys_reaches_the_factory() -> None:
     module(method("    def setup(self):\n        did(self.run_options['spanet_model'], self.run_options['deep'])\n"))
     Path("ro.yaml").write_text("custom:\n  spanet_model: a.onnx\n  deep: {x: 1}\n")

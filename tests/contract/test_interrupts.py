@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -143,3 +144,33 @@ def test_a_signal_while_a_result_is_made_waits_until_it_is_written(file: Path, t
     assert status == 130, told
     # It came while the one result was written: that is whole.
     assert [path.name for path in (tmp_path / "out").glob("*.coffea")] == ["output_DY.coffea"]
+
+
+THREE_TIMES = """\
+import os
+import pty
+import signal
+import sys
+from contextlib import suppress
+
+from pocket_exec.interrupts import interrupts_raised
+
+sys.stderr.write("\\x1b[?25lbars")
+with interrupts_raised():
+    for _ in range(3):
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_the_third_ctrl_c_leaves_a_terminal_with_its_cursor() -> None:
+    master, terminal = pty.openpty()
+    try:
+        process = subprocess.Popen([sys.executable, "-c", THREE_TIMES], stderr=terminal, start_new_session=True)
+        os.close(terminal)
+        assert process.wait(120) == 128 + signal.SIGINT
+        shown = os.read(master, 65536).decode()
+    finally:
+        os.close(master)
+    assert shown.startswith("\x1b[?25lbars")
+    assert shown.endswith("\n\x1b[?25h")
