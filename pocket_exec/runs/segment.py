@@ -112,8 +112,8 @@ def read_segment(path: Path) -> Segment:
             entries = tuple(_entry(row) for row in json.loads(header))
             start = stream.tell()
             whole = start + sum(entry.size for entry in entries)
-            if os.fstat(stream.fileno()).st_size != whole:
-                raise SegmentError("it is cut short")
+            if (size := os.fstat(stream.fileno()).st_size) != whole:
+                raise SegmentError("it is cut short" if size < whole else "it is longer than it says")
     except OSError as error:
         raise SegmentError(error.strerror or str(error)) from error
     except (ValueError, TypeError, KeyError) as error:
