@@ -110,9 +110,11 @@ class FileLedger:
         if self._cleared or not self._directory.is_dir():
             return
         status = self._directory.lstat()
-        if status.st_uid != os.geteuid() or status.st_mode & stat.S_IWOTH or self._directory.is_symlink():
+        foreign = status.st_uid != os.geteuid()
+        if foreign or status.st_mode & stat.S_IWOTH or self._directory.is_symlink():
             # What is in it is code that is run when it is read.
-            log.warning("the ledger %s is not used: others than you may write to it", self._directory)
+            why = "it belongs to another user" if foreign else "others than you may write to it"
+            log.warning("the ledger %s is not used: %s", self._directory, why)
             return
         for path in sorted(self._directory.glob(f"*{SUFFIX}")):
             try:
