@@ -153,15 +153,14 @@ def test_a_file_is_mounted_as_one_and_where_that_cannot_be_the_runtimes_words_ar
     zmumu: Zmumu, farm: Farm, shared_dir: Path
 ) -> None:
     file = shared_dir / "a b, c.json"
-    file.write_text("{}")
+    file.write_text("corrections")
     os.chown(file, farm.uid, farm.uid)
-    flags = [
-        "--worker-image=auto",
-        "--custom-setup-commands=[test -f /calibration.json && test ! -d /calibration.json]",
-    ]
-    zmumu.run("mounted-file", "dask@htcondor", *flags, f"--mounts={{'{file}': /calibration.json}}")
+    check = "--custom-setup-commands=[grep -q corrections /calibration.json]"
+    mount = f"--mounts={{'{file}': /calibration.json}}"
+    zmumu.run("mounted-file", "dask@htcondor", "--worker-image=auto", check, mount)
     assert zmumu.same("mounted-file")
-    said = zmumu.run("file-on-a-directory", "dask@htcondor", *flags[:1], f"--mounts={{'{file}': /usr/bin}}", status=4)
+    mount = f"--mounts={{'{file}': /usr/bin}}"
+    said = zmumu.run("file-on-a-directory", "dask@htcondor", "--worker-image=auto", mount, status=4)
     assert "no worker can start" in said
     assert "could not start the image" in said
     assert str(file) in "".join(path.read_text() for path in (zmumu.directory / "file-on-a-directory").rglob("*.err"))
