@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import SecretStr
 
+from pocket_exec.errors import did_you_mean
 from pocket_exec.options.fields import (
     Commands,
     Durations,
@@ -140,6 +141,12 @@ class BatchOptions(DaskOptions):
     def contradictions(self) -> Iterator[tuple[str, str]]:
         """Compare walltime and queue, environments and file system."""
         yield from super().contradictions()
+        if self.queue is not None and self.queue_limits and self.queue not in self.queue_limits:
+            there = f"'{self.queue}' is none of the queues here ({', '.join(self.queue_limits)})"
+            hint = (
+                did_you_mean(self.queue, self.queue_limits) or "; a new one is named with its walltime in queue-limits"
+            )
+            yield "queue", f"{there}{hint}"
         limit = None if self._walltime_replaces_queue() else self.queue_limits.get(self.queue or "")
         if why := beyond_all_queues(self.walltime, self.queue_limits):
             yield "walltime", why

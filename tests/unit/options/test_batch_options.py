@@ -59,3 +59,14 @@ def test_what_the_batch_systems_own_way_to_an_image_does_not_obey_is_told_if_the
 def test_what_concerns_an_image_is_told_where_there_is_none() -> None:
     (note,) = resolved("dask@htcondor", Layer("flags", {"mounts": {"/data": "/data"}})).notes
     assert note == "mounts: no effect, as the workers run in no image (worker-image, container-runtime)"
+
+
+def test_a_misspelt_queue_is_told_where_the_queues_are_known() -> None:
+    with pytest.raises(OptionsError) as caught:
+        resolved("dask@lxplus", Layer("flags", {"queue": "longlunc"}))
+    (fault,) = caught.value.faults
+    assert str(fault).startswith("queue (flags): 'longlunc' is none of the queues here (espresso, microcentury, ")
+    assert str(fault).endswith("; did you mean 'longlunch'?")
+    limits = Layer("flags", {"queue": "april", "queue-limits": {"april": "2w"}})
+    assert resolved("dask@lxplus", limits).options.queue == "april"
+    assert resolved("dask@htcondor", Layer("flags", {"queue": "whatever"})).options.queue == "whatever"

@@ -147,16 +147,16 @@ def test_at_lxplus_a_walltime_stands_in_place_of_the_job_flavour() -> None:
 
 def test_a_files_sections_beat_its_top_level_and_the_next_file_beats_them() -> None:
     text = """
-dask@lxplus: {queue: c}
+dask@htcondor: {queue: c}
 dask: {queue: b, chunksize: 2}
 general: {queue: a, chunksize: 1, retries: 1}
 queue: top
 retries: 7
 """
-    resolved = _resolve("dask@lxplus", _yaml(text))
+    resolved = _resolve("dask@htcondor", _yaml(text))
     assert (resolved.options.queue, resolved.options.chunksize, resolved.options.retries) == ("c", 2, 1)
     assert resolved.origin("queue") == "my.yaml, line 2"
-    assert _resolve("dask@lxplus", _yaml(text), _yaml("queue: z")).options.queue == "z"
+    assert _resolve("dask@htcondor", _yaml(text), _yaml("queue: z")).options.queue == "z"
 
 
 @pytest.mark.parametrize(
