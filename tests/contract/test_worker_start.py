@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from distributed import LocalCluster, get_worker
 
+from pocket_exec.worker.dask_worker import told_to_end
 from pocket_exec.worker.image import Image
 from tests.contract.worker_jobs import Job, Run, client_of, scheduler
 from tests.unit.worker.golden_scripts import FOLDER, HOSTILE
@@ -297,3 +298,18 @@ def test_a_worker_that_nobody_needs_any_more_ends_at_the_signal_without_grace(tm
         job.log.touch()
         assert job.end(signal.SIGTERM) < 40
     assert not own.exists()
+
+
+def test_a_worker_is_told_to_end_by_its_scheduler_and_by_nothing_before() -> None:
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        assert not told_to_end()
+        (address,) = cluster.scheduler.workers
+        cluster.sync(_close_worker, cluster.scheduler, address)
+        end = time.monotonic() + 60
+        while not told_to_end():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+async def _close_worker(scheduler: Any, address: str) -> None:
+    scheduler.close_worker(address)
