@@ -156,3 +156,20 @@ def test_the_users_own_variables_do_not_change_what_is_submitted(farm: Farm, sha
     shown = farm.run(["squeue", "-h", "-r", "-o", "%j|%l|%P", "-j", ids[0].partition("_")[0]]).stdout.split()
     assert shown == [f"{submission.tag}|10:00|quick"] * 3
     system.cancel(ids)
+
+
+def test_a_job_that_slurm_has_forgotten_is_not_listed_where_no_accounts_are_kept(
+    farm: Farm, shared_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    system = cluster(farm)
+    ids = system.submit(a_submission(farm, shared_dir, count=1))
+    with caplog.at_level("DEBUG", "pocket_exec.batch"):
+        found = system.status([*ids, "4000000_0"])
+    assert set(found) == set(ids)
+    assert " sacct -n -P -X " in caplog.text
+    assert "Slurm accounting storage is disabled" in caplog.text
+    caplog.clear()
+    with caplog.at_level("DEBUG", "pocket_exec.batch"):
+        assert system.status(["4000001_0"]) == {}
+    assert " sacct " not in caplog.text
+    system.cancel(ids)
