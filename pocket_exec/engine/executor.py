@@ -264,7 +264,7 @@ class _Run:
         failed = self._failed
         allowed = self._policy.allowed_failures(len(self._plan.items))
         if not self._successes and len(self._users_files) >= HOPELESS:
-            return f"{len(self._users_files)} files failed by an error in the processor, and no chunk succeeded"
+            return f"chunks of {len(self._users_files)} files failed by an error in the processor, and none succeeded"
         if failed > allowed:
             return f"{failed} chunks failed, more than max-failures ({allowed})"
         return ""
@@ -299,7 +299,10 @@ def nothing_succeeded(report: Report) -> Exception:
         return report.farm
     first = report.failures[0]
     message = f"no chunk succeeded ({len(report.failures)} failed). First: {told(first)}"
-    error = ProcessingError(message + (f"\n\n{first.traceback}" if first.traceback else ""))
+    error = ProcessingError(message)
+    if first.traceback:
+        # Python shows it below the error; on the command line the log has told it.
+        error.add_note(first.traceback)
     error.__cause__ = report.cause
     return error
 

@@ -18,6 +18,10 @@ from pocket_exec.engine.policy import Policy
 from pocket_exec.engine.shelf import Shelf
 
 
+from pocket_exec.engine.users_files import with_users_files
+
+LISTED_BYTES = 10**6
+"""Larger sums of files are not kept for the ledger as well: it gets what they have become by then."""
 class DatasetSum:
     """The sum of one dataset: its chunks fold into files, its files into the dataset."""
 
@@ -189,7 +193,7 @@ def failure(
         kind=kind,
         error=error,
         message=message,
-        traceback=traceback,
+        traceback=with_users_files(traceback),
         host=host,
         attempts=attempts,
         skipped=skipped,

@@ -13,7 +13,7 @@ import pytest
 
 import pocket_exec as api
 from pocket_exec.analysis import protocols
-from pocket_exec.errors import CfgError, OptionsError, OutputDirectoryError
+from pocket_exec.errors import CfgError, OptionsError, OutputDirectoryError, ProcessingError
 from tests.contract.command_line import COUNT, Ended, cfg_of, pocket_exec, record, refused, runner
 
 RUN = ("--cfg", "cfg.py", "-o", "out")
@@ -58,6 +58,16 @@ def test_the_users_traceback_is_on_the_screen_and_in_the_log(fileset: Fileset, q
         assert told.count("Traceback (most recent call last):\n") == 1
         assert f'  File "{Path("cfg.py").absolute()}", line 9, in process\n    self.select(events)\n' in told
         assert "KeyError: 'no such cut'\n" in told
+
+
+def test_the_traceback_of_an_error_that_leaves_nothing_is_told_once(fileset: Fileset) -> None:
+    Path("cfg.py").write_text(cfg_of(fileset, text=FAILING))
+    ended = ran(*RUN, "--filter-datasets", "TTTo2Mu2Nu", status=5)
+    assert ended.err.count("Traceback (most recent call last):\n") == 1
+    assert ended.err.count(f'  File "{Path("cfg.py").absolute()}", line 9, in process\n') == 1
+    with pytest.raises(ProcessingError) as caught:
+        api.run(fileset, lambda events: events.nonsense)
+    assert "nonsense" in "".join(caught.value.__notes__)
 
 
 def test_a_dataset_that_is_wholly_left_out_is_told_even_by_a_quiet_run(fileset: Fileset) -> None:

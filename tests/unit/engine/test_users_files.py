@@ -1,0 +1,45 @@
+"""A traceback of a worker names the user's own files, not the copies that the worker had of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pocket_exec.engine.users_files import with_users_files
+
+SCRATCH = "/var/lib/condor/execute/dir_5090/scratch/f25646fd-0-y3lu766_"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with modules of the user's that can be imported."""
+    (tmp_path / "tools").mkdir()
+    for name in ("zmumu.py", "tools/cuts.py"):
+        (tmp_path / name).write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def line(path: object) -> str:
+    return f'  File "{path}", line 57, in process\n    selection.add("two", first.ptt > 26)\n'
+
+
+@pytest.mark.parametrize("name", ["zmumu.py", "tools/cuts.py"])
+@pytest.mark.parametrize("unpacked", ["code", "pocket-exec-code-abc12_x"])
+def test_a_copy_is_called_by_the_file_it_was_made_of(here: Path, name: str, unpacked: str) -> None:
+    head = "Traceback (most recent call last):\n"
+    assert with_users_files(head + line(f"{SCRATCH}/{unpacked}/{name}")) == head + line(here / name)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("path", [f"{SCRATCH}/code/other.py", "/usr/lib/python3.12/site-packages/zmumu.py", "<string>"])
+def test_what_is_no_copy_of_a_file_here_keeps_its_name(path: str) -> None:
+    assert with_users_files(line(path)) == line(path)
+
+
+def test_a_file_that_is_there_is_meant_itself(here: Path) -> None:
+    mine = here / "code" / "zmumu.py"
+    mine.parent.mkdir()
+    mine.write_text("")
+    assert with_users_files(line(mine)) == line(mine)
