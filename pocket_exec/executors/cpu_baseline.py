@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import dask
-
 from pocket_exec.engine.cpu import held_at
 from pocket_exec.options.model import GeneralOptions
 
@@ -23,6 +21,8 @@ def environment(options: GeneralOptions) -> dict[str, str]:
 
 def nanny_config(options: GeneralOptions) -> dict[str, Any]:
     """Return the setting with which a nanny in a process of its own gives them to its worker."""
+    import dask
+
     variables = environment(options)
     return {PRE_SPAWN: {**dask.config.get(PRE_SPAWN, {}), **variables}} if variables else {}
 

@@ -153,7 +153,7 @@ def test_a_replica_with_other_content_is_not_taken_however_well_its_server_works
         chunks = [WorkItem("DY", addresses[0], "Events", first, first + 10, uuid) for first in range(0, EVENTS, 10)]
         down.refuses = True
         with pocket_exec.open_executor(**EXECUTORS[name], retries=3) as opened:
-            executor = replace(opened, replicas={addresses[0]: addresses})  # type: ignore[type-var]  # ours is one
+            executor = replace(opened, replicas={addresses[0]: addresses})
             runner = Runner(executor=executor, schema=BaseSchema, metadata_cache={})
             output = runner.run(chunks, Checked(total))["out"]
     assert output == {"n": EVENTS, "x": float(EVENTS), "from": {addresses[2]}}
