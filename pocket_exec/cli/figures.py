@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os.path
+from pathlib import Path
+
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 _FOREVER_S = 100 * _DAY_S
 
@@ -95,6 +98,11 @@ def count(number: int, noun: str) -> str:
     ('1 chunk', '12,000 chunks', 'no failures')
     """
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s" if number else f"no {noun}s"
+
+
+def from_here(path: Path) -> str:
+    """Return a path from the current directory where that is shorter, as one who has given ``-o out`` thinks of it."""
+    return min(str(path), os.path.relpath(path), key=len)
 
 
 def printable(text: str, encoding: str = "utf-8") -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocket_exec.cli.figures import printable
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LOGGER = "pocket_exec"
+_DIGEST = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "warn": 30, "error": 40, "critical": 50, "fatal": 50}
 
 
@@ -72,12 +75,22 @@ def message(record: logging.LogRecord) -> str:
     word = "error: " if level >= logging.ERROR else "warning: " if level >= logging.WARNING else ""
     if level < logging.INFO:
         word = f"[{record.name.removeprefix(LOGGER + '.')}] "
-    text = f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {word}{record.getMessage()}"
+    said = brief(record.getMessage()) if level == logging.INFO else record.getMessage()
+    text = f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {word}{said}"
     if record.exc_info and record.exc_info[1] is not None:
         text += "\n" + "".join(traceback.format_exception(record.exc_info[1])).rstrip()
     if users := getattr(record, TRACEBACK, ""):
         text += f"\n{shortened(users)}"
     return text
+
+
+def brief(text: str) -> str:
+    """Return news as a terminal has room for it: paths from the current directory on, digests by their beginnings.
+
+    The log file has them whole.
+    """
+    here = re.escape(f"{Path.cwd()}/")
+    return _DIGEST.sub(r"\1...", re.sub(rf"(?<![^\s'\"(]){here}(?=[^\s/])", "", text))
 
 
 @contextmanager

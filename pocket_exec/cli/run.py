@@ -16,6 +16,7 @@ from pocket_exec.api import run_request
 from pocket_exec.cli.chatter import quiet_libraries
 from pocket_exec.cli.closed_terminal import leave_closed_terminal
 from pocket_exec.cli.display import Display
+from pocket_exec.cli.figures import from_here
 from pocket_exec.cli.messages import messages
 from pocket_exec.cli.tables import WrittenFile, show_closing
 from pocket_exec.cli.terminal import Terminal
@@ -112,6 +113,6 @@ def _close(result: RunResult, outputdir: Path, arguments: Arguments) -> None:
         if text:
             print(text, file=sys.stderr)
     if result.interrupt is not None:
-        print(f"interrupted; run the same command again to complete {outputdir}", file=sys.stderr)
+        print(f"interrupted; run the same command again to complete {from_here(outputdir)}", file=sys.stderr)
     elif not result.whole:
-        print(f"partial result: what is missing is listed in {outputdir / 'run.json'}", file=sys.stderr)
+        print(f"partial result: what is missing is listed in {from_here(outputdir / 'run.json')}", file=sys.stderr)

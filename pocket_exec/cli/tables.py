@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocket_exec.cli.failures import failure_table
-from pocket_exec.cli.figures import count, duration, percent, printable, size, speed
+from pocket_exec.cli.figures import count, duration, from_here, percent, printable, size, speed
 from pocket_exec.cli.fitted import Fitted, cell, headed
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan
 
@@ -94,12 +94,12 @@ def dataset_table(outcomes: Sequence[DatasetOutcome]) -> RenderableType:
 
 
 def files_lines(files: Sequence[WrittenFile]) -> Iterator[Text]:
-    """Yield a line per file written, of many the first ones, partial ones before the others."""
+    """Yield the directory, and a line per file written there, of many the first ones, partial ones before the others."""
     from rich.text import Text
 
-    yield Text("written", style="dim")
+    yield Text("written to ", style="dim").append(printable(from_here(files[0].path.parent)), style="not dim")
     for file in sorted(files, key=lambda file: not file.partial)[:_FILES]:
-        line = Text(f"  {size(file.bytes):>8}  {printable(str(file.path))}")
+        line = Text(f"  {size(file.bytes):>8}  {printable(file.path.name)}")
         yield line.append("  partial", style="yellow") if file.partial else line
     if len(files) > _FILES:
         total = size(sum(file.bytes for file in files))

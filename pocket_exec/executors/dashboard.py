@@ -31,7 +31,8 @@ def dashboard_lines(options: DaskOptions, port: int, host: str, user: str) -> It
     if options.dashboard_link is not None:
         yield f"dashboard: {_filled(options.dashboard_link, {'host': host, 'port': port})}"
     elif listens in _LOOPBACK:
-        yield f"dashboard: http://localhost:{port}/status; from your own machine: {tunnel(user, host, port)}"
+        yield f"dashboard: http://localhost:{port}/status"
+        yield f"from your own machine: {tunnel(user, host, port)}"
     else:
         yield f"dashboard: http://{listens or host}:{port}/status"
 

@@ -88,7 +88,7 @@ def test_a_run_leaves_results_logs_and_the_jobs_tag_and_no_key(
     assert called(farm).count("condor_submit" if executor == "dask@htcondor" else "sbatch") == 1
     told = (out / "log" / "runner.log").read_text()
     for part in (
-        "; from your own machine: ssh -N -L ",
+        "from your own machine: ssh -N -L ",
         "waiting for the first worker",
         "the first worker is there after",
     ):

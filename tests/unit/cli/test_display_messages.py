@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -35,6 +36,22 @@ def test_lines_have_the_time_and_a_word_for_what_is_worse_than_news() -> None:
         "error: no worker started",
     ]
     assert lines[4] == "see log/"
+
+
+def test_news_name_paths_from_here_and_digests_by_their_beginnings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = io.StringIO()
+    with messages(Console(file=file, width=30)):
+        log.info("wrote %s and %s", tmp_path / "out" / "a.coffea", f"/other{tmp_path}/b.coffea")
+        log.info("image /cvmfs/.flat/0a/%s of today", "0a4b23c0" * 8)
+        log.warning("no such file: %s", tmp_path / "a.root")
+    assert [line[9:] for line in file.getvalue().splitlines()] == [
+        f"wrote out/a.coffea and /other{tmp_path}/b.coffea",
+        "image /cvmfs/.flat/0a/0a4b23c0... of today",
+        f"warning: no such file: {tmp_path}/a.root",
+    ]
 
 
 def test_a_traceback_of_the_users_is_shortened() -> None:

@@ -119,9 +119,9 @@ def test_no_message_breaks_the_terminal(encoding: str, hostile: str) -> None:
 def test_files_are_listed_with_size_and_partial_ones_are_said_to_be() -> None:
     files = [WrittenFile(Path("out/output_a.coffea"), 12_300), WrittenFile(Path("out/[b].partial.coffea"), 5, True)]
     assert [line.plain for line in files_lines(files)] == [
-        "written",
-        "       5 B  out/[b].partial.coffea  partial",
-        "   12.3 kB  out/output_a.coffea",
+        "written to out",
+        "       5 B  [b].partial.coffea  partial",
+        "   12.3 kB  output_a.coffea",
     ]
     many = list(files_lines([WrittenFile(Path(f"{i}"), 1000) for i in range(200)]))
     assert len(many) == 12
@@ -145,6 +145,14 @@ def test_quiet_prints_the_paths_alone_and_whole() -> None:
 
 def test_paths_are_not_cut_into_lines() -> None:
     file = io.StringIO()
-    long = Path("/eos") / ("x" * 100) / "a.coffea"
-    show_closing(Console(file=file, width=40), [outcome("DY")], 1.0, [WrittenFile(long, 1)])
-    assert f"  {long}\n" in file.getvalue()
+    long = Path("/eos") / ("x" * 100)
+    show_closing(Console(file=file, width=40), [outcome("DY")], 1.0, [WrittenFile(long / f"{'y' * 90}.coffea", 1)])
+    assert f"written to {long}\n" in file.getvalue()
+    assert f"  {'y' * 90}.coffea\n" in file.getvalue()
+
+
+def test_a_directory_below_is_named_as_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for there, said in ((tmp_path / "here" / "out" / "zmumu", "out/zmumu"), (tmp_path / "out", "../out"), ("/o", "/o")):
+        assert next(files_lines([WrittenFile(Path(there, "a.coffea"), 1)])).plain == f"written to {said}"

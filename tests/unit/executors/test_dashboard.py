@@ -16,8 +16,7 @@ def lines(**given: Any) -> list[str]:
 
 
 def test_on_the_loopback_it_comes_with_the_line_that_brings_it_home() -> None:
-    [line] = lines()
-    where, how = line.split("; ")
+    where, how = lines()
     assert where == "dashboard: http://localhost:8787/status"
     assert how == "from your own machine: ssh -N -L 8787:localhost:8787 ana@lxplus901.cern.ch"
 
