@@ -17,7 +17,7 @@ from pocket_exec.engine.addition import merge
 from pocket_exec.engine.batch import Part, RunBatch
 from pocket_exec.engine.dispatch import Dispatch, Done
 from pocket_exec.engine.fold import Fold
-from pocket_exec.engine.ledger import Ledger
+from pocket_exec.engine.ledger import Ledger, Wanted
 from pocket_exec.engine.outcome import DatasetOutcome, Failure, FaultKind, Listener
 from pocket_exec.engine.plan import Plan, events_in, plan
 from pocket_exec.engine.policy import HOPELESS, Policy
@@ -50,7 +50,7 @@ class Report:
     farm: FarmError | None = None
     """The farm's own error, where it ended the run."""
     cpus: dict[str, str] = field(default_factory=dict)
-    """What numpy uses of the CPU of each host, as ``cpu.level`` names it."""
+    """What numpy uses of the CPU of each host, and its C library, as ``cpu.used`` tells it."""
     cause: BaseException | None = None
     """What the first chunk that failed had raised; Runner's ``skipbadfiles`` goes by its type."""
 
@@ -189,28 +189,29 @@ class _Run:
             sums = self._sums[dataset]
             tasks = sums.tasks(part)
             known.update(tasks)
+            events = sum(events_in(self._plan.items[task]) for task in tasks)
             sums.outcome.resumed += len(tasks)
+            sums.outcome.events_resumed += events
             for failed in sums.add(part, {}):
                 self._fail(sums, failed)
             if self._listener is not None:
-                events = sum(events_in(self._plan.items[task]) for task in tasks)
                 self._listener.resumed(sums.outcome.plan.dataset, len(tasks), events)
             if sums.settled:
                 self._tell(dataset)
         self._successes = len(known)
         return known
 
-    def finished_files(self, dataset: int) -> Iterator[Part]:
+    def finished_files(self, dataset: int, wanted: Wanted) -> Iterator[Part]:
         """Yield a dataset's, for the ledger."""
-        return self._sums[dataset].finished_files()
+        return self._sums[dataset].finished_files(wanted)
 
-    def open_blocks(self, dataset: int) -> Iterator[Part]:
+    def open_blocks(self, dataset: int, wanted: Wanted) -> Iterator[Part]:
         """Yield a dataset's, for the ledger."""
-        return self._sums[dataset].open_blocks()
+        return self._sums[dataset].open_blocks(wanted)
 
-    def merged(self, dataset: int) -> Iterator[Part]:
+    def merged(self, dataset: int, wanted: Wanted) -> Iterator[Part]:
         """Yield a dataset's, for the ledger."""
-        return self._sums[dataset].merged()
+        return self._sums[dataset].merged(wanted)
 
     def _take(self, done: Done) -> None:
         sums = self._sums[done.dataset]
@@ -253,6 +254,10 @@ class _Run:
 
     def _tell(self, dataset: int) -> None:
         sums = self._sums[dataset]
+        if self._ledger is not None and sums.has_holes:
+            self._ledger.flush(self)
+        for failed in sums.close_holes():
+            self._fail(sums, failed)
         total = sums.total()
         sums.outcome.settled = True
         self._tree.put(dataset, total)

@@ -118,11 +118,11 @@ class Fold:
         """Return the leaves of a block."""
         return range(index << level, min((index + 1) << level, self._widths[0]))
 
-    def blocks(self) -> Iterator[Block]:
-        """Yield the largest blocks that there are now."""
+    def blocks(self, wanted: Callable[[int, int], bool] = lambda level, index: True) -> Iterator[Block]:
+        """Yield the largest blocks that there are now, of those that are ``wanted``, by level and index."""
         for level, index in list(self._blocks):
             # An interrupt may have left what is in its sum already.
-            if (level + 1, index // 2) not in self._blocks:
+            if (level + 1, index // 2) not in self._blocks and wanted(level, index):
                 held = self._blocks[level, index]
                 yield Block(level, index, held.kept.value(), held.leaves, held.own, held.size)
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from pocket_exec.engine.batch import Part
 from pocket_exec.engine.plan import Plan
 
+Wanted = Callable[[int | None, int, int], bool]
+"""Whether a block is worth having, by file (None: whole files), level and index: a sum that waits has to be read."""
+
 
 class Sums(Protocol):
     """The sums of a run, as far as a ledger looks at them; a dataset goes by its number in the plan."""
 
-    def finished_files(self, dataset: int) -> Iterable[Part]:
+    def finished_files(self, dataset: int, wanted: Wanted) -> Iterable[Part]:
         """Yield the sums of whole files that have been finished since the last call."""
 
-    def open_blocks(self, dataset: int) -> Iterable[Part]:
+    def open_blocks(self, dataset: int, wanted: Wanted) -> Iterable[Part]:
         """Yield the largest sums of files that are under way."""
 
-    def merged(self, dataset: int) -> Iterable[Part]:
+    def merged(self, dataset: int, wanted: Wanted) -> Iterable[Part]:
         """Yield the largest sums of neighbouring whole files."""
 
 

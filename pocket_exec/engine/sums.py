@@ -5,23 +5,25 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pocket_exec.engine.addition import merge
 from pocket_exec.engine.batch import Part
 from pocket_exec.engine.dispatch import Settled
 from pocket_exec.engine.fold import Block, Dropped, Fold
+from pocket_exec.engine.ledger import Wanted
 from pocket_exec.engine.not_added import said
 from pocket_exec.engine.outcome import DatasetOutcome, Failure, FaultKind
 from pocket_exec.engine.plan import DatasetNode, Plan, events_in
 from pocket_exec.engine.policy import Policy
 from pocket_exec.engine.shelf import Shelf
-
-
 from pocket_exec.engine.users_files import with_users_files
 
 LISTED_BYTES = 10**6
 """Larger sums of files are not kept for the ledger as well: it gets what they have become by then."""
+
+
 class DatasetSum:
     """The sum of one dataset: its chunks fold into files, its files into the dataset."""
 
@@ -39,13 +41,18 @@ class DatasetSum:
         self._counted = True
         self._kept = kept
         self._finished: list[Part] = []
-        self._arrived: list[Part] = []
-        self._with_holes: set[int] = set()
+        self._finished_unlisted = False
+        self._holes: list[int] = []
 
     @property
     def settled(self) -> bool:
         """Whether every chunk is done or given up."""
         return self._open == 0
+
+    @property
+    def has_holes(self) -> bool:
+        """Whether there are chunks that give nothing, and that have still to be added around."""
+        return bool(self._holes)
 
     def add(self, part: Part, seconds: Mapping[int, float], host: str = "") -> list[Failure]:
         """Add a part and return what could not be added because of it; ``seconds`` has the chunks that are in it."""
@@ -56,9 +63,7 @@ class DatasetSum:
             self.outcome.chunks += 1
             self.outcome.events += events_in(self._plan.items[task])
             self.outcome.seconds += seconds.get(task, 0.0)
-        file, blocks = part.file, [self._ours(part.block)]
-        if self._kept:
-            (self._finished if file is None else self._arrived).append(part)
+        file, blocks = part.file, [part.block if part.file is not None else self._listed(part.block)]
         # Once it is added nothing here may hold it: it may be large.
         del part
         if file is not None:
@@ -69,9 +74,20 @@ class DatasetSum:
     def give_up(self, task: int) -> list[Failure]:
         """Note that a chunk gives nothing, and return what could not be added because of it."""
         self._open -= 1
-        place = self._plan.places[task]
-        self._with_holes.add(place.file)
-        return self._put(place.file, [Block(0, place.chunk, None, 0)])
+        self._holes.append(task)
+        return [] if self._kept else self.close_holes()
+
+    def close_holes(self) -> list[Failure]:
+        """Add up around the chunks that give nothing, and return what could not be added because of it.
+
+        With a ledger that comes last, once it has what lies between them: as a part of a larger sum with a chunk
+        missing, that would be no block of its own any more.
+        """
+        failures: list[Failure] = []
+        while self._holes:
+            place = self._plan.places[self._holes.pop()]
+            failures += self._put(place.file, [Block(0, place.chunk, None, 0)])
+        return failures
 
     def tasks(self, part: Part) -> list[int]:
         """Return the chunks of a part."""
@@ -82,9 +98,15 @@ class DatasetSum:
         files = self._node.files[block.index << block.level : (block.index + 1) << block.level]
         return list(itertools.chain.from_iterable(file.chunks for file in files))
 
-    def _ours(self, block: Block) -> Block:
-        """Return a block as it is put: what the ledger has yet to write must not change."""
-        return replace(block, own=False) if self._kept else block
+    def _listed(self, block: Block) -> Block:
+        """Return a block of whole files as it is added: what waits for the ledger must not become part of a sum."""
+        if not self._kept:
+            return block
+        if block.size > LISTED_BYTES:
+            self._finished_unlisted = True
+            return block
+        self._finished.append(Part(None, block, self._counted))
+        return replace(block, own=False)
 
     def _put(self, file: int, blocks: list[Block]) -> list[Failure]:
         """Put blocks, which are taken from the list."""
@@ -98,28 +120,28 @@ class DatasetSum:
         fold.dropped.clear()
         if fold.complete:
             whole = replace(fold.whole(), level=0, index=file, leaves=1)
-            self._finished += [Part(None, whole, self._counted)] if self._kept else []
-            self._tree.put_block(self._ours(whole))
+            self._tree.put_block(self._listed(whole))
             del self._files[file]
             failures += self._files_given_up()
         return failures
 
-    def finished_files(self) -> Iterator[Part]:
+    def finished_files(self, wanted: Wanted) -> Iterator[Part]:
         """Yield the sums of whole files, one or some together, that have been finished since the last call."""
         finished, self._finished = self._finished, []
-        yield from filter(self._without_holes, finished)
+        yield from (p for p in finished if wanted(p.file, p.block.level, p.block.index) and self._without_holes(p))
+        if self._finished_unlisted:
+            self._finished_unlisted = False
+            yield from self.merged(wanted)
 
-    def open_blocks(self) -> Iterator[Part]:
-        """Yield the largest sums of files that are under way, and what has come since the last call of the others."""
-        arrived, self._arrived = self._arrived, []
-        parts = (Part(file, block, self._counted) for file, fold in self._files.items() for block in fold.blocks())
-        yield from filter(self._without_holes, parts)
-        # Where a chunk was given up, its neighbours are no block of their own any more.
-        yield from (part for part in arrived if part.file in self._with_holes)
+    def open_blocks(self, wanted: Wanted) -> Iterator[Part]:
+        """Yield the largest sums of files that are under way."""
+        for file, fold in list(self._files.items()):
+            parts = (Part(file, block, self._counted) for block in fold.blocks(partial(wanted, file)))
+            yield from filter(self._without_holes, parts)
 
-    def merged(self) -> Iterator[Part]:
+    def merged(self, wanted: Wanted) -> Iterator[Part]:
         """Yield the largest sums of neighbouring whole files."""
-        parts = (Part(None, block, self._counted) for block in self._tree.blocks())
+        parts = (Part(None, block, self._counted) for block in self._tree.blocks(partial(wanted, None)))
         yield from filter(self._without_holes, parts)
 
     def _without_holes(self, part: Part) -> bool:
@@ -127,6 +149,7 @@ class DatasetSum:
 
     def total(self) -> Any:
         """Return the sum so far as coffea wraps it, or None; what does not add is among the failures, now in order."""
+        self.outcome.failures += self.close_holes()
         for file, fold in sorted(self._files.items()):
             self._tree.put_block(replace(fold.whole(), level=0, index=file, leaves=1))
         self._files.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import secrets
@@ -9,6 +10,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from pocket_exec.engine.batch import Part
@@ -21,6 +23,8 @@ from pocket_exec.runs.segment import (
     Entry,
     Segment,
     SegmentError,
+    compressed,
+    decompressed,
     packed_entry,
     read_segment,
     write_segment,
@@ -90,10 +94,14 @@ class FileLedger:
         if dirty and not self._broken:
             try:
                 for dataset in dirty:
-                    self._write(dataset, [*sums.finished_files(dataset), *sums.open_blocks(dataset)])
+                    wanted = partial(self._wanted, dataset)
+                    self._write(
+                        dataset,
+                        itertools.chain(sums.finished_files(dataset, wanted), sums.open_blocks(dataset, wanted)),
+                    )
                 if self._bytes(self._live_keys()) > ROOM:
                     for dataset in dirty:
-                        self._write(dataset, list(sums.merged(dataset)))
+                        self._write(dataset, sums.merged(dataset, partial(self._wanted, dataset)))
                 self._compact()
             except (OutputDirectoryError, OSError) as error:
                 # There may be room again the next time.
@@ -140,41 +148,50 @@ class FileLedger:
 
     def _loaded(self, place: Place, key: str) -> Part | None:
         import cloudpickle
-        import lz4.frame
 
         segment, entry = self._where[key]
         try:
-            value = cloudpickle.loads(lz4.frame.decompress(segment.packed(key)))
+            value = cloudpickle.loads(decompressed(segment.packed(key)))
         except Exception as error:  # noqa: BLE001 - unpickling imports the user's modules
             log.warning("%s of %s is not used: %s; it is computed again", entry.what, segment.path, error)
             del self._where[key]
             return None
         return place.part(value, entry.leaves, counted=entry.counted)
 
-    def _write(self, dataset: int, parts: Sequence[Part]) -> None:
-        blocks = []
+    def _wanted(self, dataset: int, file: int | None, level: int, index: int) -> bool:
+        place = Place(dataset, file, level, index)
+        return place not in self._live.get((dataset, file), {}) and not self._covered(place)
+
+    def _write(self, dataset: int, parts: Iterable[Part]) -> None:
+        """Write parts as they come, so that no more of them are in memory than one file of the ledger holds."""
+        blocks: list[tuple[Place, tuple[Entry, bytes]]] = []
         for part in parts:
             place = Place.of(dataset, part)
-            if place not in self._live.get((dataset, place.file), {}) and not self._covered(place):
-                try:
-                    blocks.append((place, self._packed(place, part)))
-                except Exception as error:  # noqa: BLE001 - each type refuses to be pickled in its own way
-                    self._broken = True
-                    self._warn(f"{type(error).__name__}: {error}")
-                    return
-        if not blocks:
-            return
+            if place in self._live.get((dataset, place.file), {}):
+                continue
+            try:
+                blocks.append((place, self._packed(place, part)))
+            except Exception as error:  # noqa: BLE001 - each type refuses to be pickled in its own way
+                self._broken = True
+                self._warn(f"{type(error).__name__}: {error}")
+                return
+            if sum(entry.size for _, (entry, _) in blocks) > ROOM:
+                self._write_file(blocks)
+                blocks = []
+        if blocks:
+            self._write_file(blocks)
+
+    def _write_file(self, blocks: Sequence[tuple[Place, tuple[Entry, bytes]]]) -> None:
         self._directory.mkdir(mode=0o700, exist_ok=True)
         self._hold(write_segment(self._new_path(), [block for _, block in blocks]))
         for place, (entry, _) in blocks:
             self._supersede(place)
-            self._live.setdefault((dataset, place.file), {})[place] = entry.key
+            self._live.setdefault((place.dataset, place.file), {})[place] = entry.key
 
     def _packed(self, place: Place, part: Part) -> tuple[Entry, bytes]:
         import cloudpickle
-        import lz4.frame
 
-        data = lz4.frame.compress(cloudpickle.dumps(part.block.value, protocol=5))
+        data = compressed(cloudpickle.dumps(part.block.value, protocol=5))
         tasks = self._tasks(place)
         events = sum(events_in(self._plan.items[task]) for task in tasks)
         return packed_entry(
