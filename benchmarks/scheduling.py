@@ -17,7 +17,7 @@ TIME_GOAL = 14.0
 MEMORY_GOAL_MB = 40.0
 TASKS_OF = 4_000
 TASKS_GOAL = 60
-WORK_MS = 4.0
+WORK_MS = 1.0
 
 
 def rows(*, quick: bool) -> Iterator[Row]:
