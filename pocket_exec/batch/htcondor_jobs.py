@@ -118,13 +118,17 @@ def _unmatched(ad: JobAd, largest: Largest) -> JobStatus:
     # An expression comes as text.
     memory = ad.memory_asked if isinstance(ad.memory_asked, int | float) else 0
     cores = ad.cores_asked if isinstance(ad.cores_asked, int | float) else 0
-    asked, there = f"{memory:.0f} MiB and {cores:.0f} cores", f"{largest.memory_mib} MiB and {largest.cores} cores"
+    asked, there = _size(memory, cores), _size(largest.memory_mib, largest.cores)
     if memory > largest.memory_mib or cores > largest.cores:
         option = "mem-per-worker" if memory > largest.memory_mib else "cores-per-worker"
         reason = f"it asks for {asked}, and no machine of the pool has more than {there}; lower {option}"
         return _listed(ad, JobState.PENDING, reason, permanent=True)
     reason = f"no machine has taken it yet: {ad.reject_reason}; it asks for {asked}, and machines have up to {there}"
     return _listed(ad, JobState.PENDING, f"{reason}; check mem-per-worker, cores-per-worker, requirements")
+
+
+def _size(memory_mib: float, cores: float) -> str:
+    return f"{memory_mib:.0f} MiB and {cores:.0f} core{'' if cores == 1 else 's'}"
 
 
 def _flips(ad: JobAd) -> tuple[str, bool]:
