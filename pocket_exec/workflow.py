@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from pocket_exec.analysis.fileset import Fileset
+from pocket_exec.computing import Computation
 from pocket_exec.engine import cpu
 from pocket_exec.engine.chunks import (
     Cut,
@@ -23,17 +24,16 @@ from pocket_exec.engine.chunks import (
     work_items,
 )
 from pocket_exec.engine.executor import PocketExecutor, Report, nothing_succeeded, told
-from pocket_exec.engine.identity import Checked, OtherContent
+from pocket_exec.engine.identity import OtherContent
 from pocket_exec.engine.metadata import FileInfo, ReadMetadata
 from pocket_exec.engine.metadata_cache import Key, MetadataCache, default_path
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure, Listener
 from pocket_exec.engine.policy import Policy
 from pocket_exec.engine.pool import Pool, SerialPool
 from pocket_exec.engine.threads import ThreadPool, threads_for
-from pocket_exec.errors import PocketExecError, ProcessingError
+from pocket_exec.errors import ProcessingError
 from pocket_exec.executors.factory import policy as policy_of
 from pocket_exec.executors.proxy import proxy_named
-from pocket_exec.foreign import process_with
 from pocket_exec.interrupts import interrupts_held
 from pocket_exec.options.quantities import TimeOfDay
 from pocket_exec.request import Prepared
@@ -217,60 +217,35 @@ class _Run:
         self._units = left
         self._fileset = tuple(dataset for dataset in self._fileset if dataset.name in used)
 
-    def _process(self, executor: Any, items: list[Any], unreadable: list[Failure]) -> RunResult:
-        from coffea.processor import ProcessorABC, Runner
-
-        analysis, options = self._prepared.analysis, self._prepared.options
-        result = self._course.result
+    def _process(self, executor: ExecutorBase, items: list[Any], unreadable: list[Failure]) -> RunResult:
         names = {dataset.name for dataset in self._fileset}
-        items = [item for item in items if item.dataset in names]
         unreadable = [failure for failure in unreadable if failure.dataset in names]
         if self._out is not None:
             begun(self._out, self._course)
+        analysis, options = self._prepared.analysis, self._prepared.options
         writer = ResultWriter(self._out, self._units, analysis.processor, self._stale)
+        computation = Computation(
+            analysis=analysis,
+            options=options,
+            items=[item for item in items if item.dataset in names],
+            policy=self._policy,
+            failed_before=sum(1 for failure in unreadable if not failure.skipped),
+            replicas={f.name: (f.name, *f.replicas) for d in self._fileset for f in d.files if f.replicas},
+        )
         listener = _Seeded(Listeners(writer, FailureLog(), self._viewer), unreadable)
-        # postprocess is ours to call, on copies: Runner would call it on the sum itself, and lose the sum if it raises.
-        work = analysis.processor.process if isinstance(analysis.processor, ProcessorABC) else analysis.processor
-        if options.format == "root":
-            work = Checked(work)
-        replicas = {f.name: (f.name, *f.replicas) for d in self._fileset for f in d.files if f.replicas}
-
-        def runner(with_executor: Any) -> Any:
-            return Runner(
-                executor=with_executor,
-                schema=analysis.schema,
-                # A plain number: workers need not have the class of this project's that it is of.
-                xrootdtimeout=int(options.xrootd_timeout),
-                format=options.format,
-                metadata_cache={},
-            )
-
-        arguments = {} if options.format == "parquet" else {"uproot_options": dict(options.uproot_options or {})}
-        # A factory of the user's may have given its executor a policy of its own.
-        policy = executor.policy if isinstance(executor, PocketExecutor) else self._policy
-        policy = replace(policy, failed_before=sum(1 for failure in unreadable if not failure.skipped))
-        if isinstance(executor, PocketExecutor):
-            report = Report()
-            executor = replace(
-                executor,
-                listener=listener,
-                replicas=replicas,
-                report=report,
-                policy=policy,
-                ledger=self._ledger(self._course.key),
-            )
-            if items:
-                try:
-                    runner(executor).run(items, work, **arguments)
-                except (PocketExecError, KeyboardInterrupt):
-                    # All of it is in the report; what is not is a fault that came before the first chunk.
-                    if not report.datasets:
-                        raise
-        else:
-            report = process_with(runner(executor), items, work, arguments, listener, policy)
-        self._course.cpus = report.cpus
+        report = computation.run(executor, listener, self._ledger(self._course.key))
+        self._course.cpus = self._cpus_of(report)
         if options.cpu_baseline is not None and (above := cpu.above(report.cpus, options.cpu_baseline)):
             log.warning("%s", above)
+        return self._finished(report, writer, unreadable)
+
+    def _finished(self, report: Report, writer: ResultWriter, unreadable: list[Failure]) -> RunResult:
+        """Write what is not yet written, and say what came of it all.
+
+        Raises:
+            ProcessingError: nothing succeeded, or nothing could be written.
+        """
+        result = self._course.result
         result.datasets = _all_datasets(self._fileset, report, unreadable)
         result.failures = [failure for outcome in result.datasets for failure in outcome.failures]
         self._forget_replaced(result.failures)
@@ -294,6 +269,20 @@ class _Run:
         if self._out is not None and result.faults and not (result.saved or writer.rescued):
             raise ProcessingError("\n".join(result.faults))
         return result
+
+    def _cpus_of(self, report: Report) -> Mapping[str, str]:
+        """Return what the hosts of this run have used, and those of the runs before whose blocks are in the sum."""
+        before = self._course.previous.cpus if self._course.previous is not None else {}
+        if not any(outcome.resumed for outcome in report.datasets):
+            return report.cpus
+        # A host may have another image by now.
+        earlier = {
+            host if report.cpus.get(host, what) == what else f"{host} before": what for host, what in before.items()
+        }
+        cpus = {**earlier, **report.cpus}
+        if (mix := cpu.mix(cpus)) and not cpu.mix(report.cpus):
+            log.warning("%s", mix)
+        return cpus
 
     def _ledger(self, key: ContentKey | None) -> FileLedger | None:
         """Return the ledger of the output directory, emptied where everything is to be computed anew."""

@@ -72,7 +72,7 @@ class Answer:
     host: str
     warned: tuple[Warned, ...] = ()
     cpu: str = ""
-    """What numpy uses of the CPU there (``cpu.level``); empty where there is no value."""
+    """What numpy uses of the CPU there, and the C library (``cpu.used``); empty where there is no value."""
 
 
 def attempt(function: Callable[[Any], Any], item: object) -> Answer:
@@ -87,7 +87,7 @@ def attempt(function: Callable[[Any], Any], item: object) -> Answer:
         if _from_signal_handler(error):
             raise
         return Answer(None, describe(error), time.perf_counter() - start, host)
-    return Answer(value, None, time.perf_counter() - start, host, cpu=cpu.level())
+    return Answer(value, None, time.perf_counter() - start, host, cpu=cpu.used())
 
 
 def _from_signal_handler(error: SystemExit) -> bool:

@@ -1,13 +1,15 @@
-"""What numpy uses of a CPU, as the name of a level, and the setting of numpy's own that keeps it at a lower one.
+"""What a result's last bits depend on beside the code: what numpy uses of the CPU, and the C library.
 
-numpy chooses among several versions of its loops by what the CPU can do; they may differ in a result's last bit. What
-else looks at the CPU (the C library, OpenBLAS, numba) is not told here, and not held down.
+numpy chooses among several versions of its loops by what the CPU can do, and for some functions (sinh, arctan2, log1p)
+calls the C library, of which each version has its own last bits. A setting of numpy's own keeps it at a lower level of
+the CPU. What else looks at the CPU (the C library itself, OpenBLAS, numba) is not told here, and not held down.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -26,6 +28,7 @@ _NAMES = {
 """numpy's names, before and since 2.4, for what each level of the x86-64 psABI adds to the one below."""
 _BEYOND = ("XOP", "FMA4", "AVX512_KNL", "AVX512_KNM", "AVX512_CLX", "AVX512_CNL", "AVX512_ICL", "AVX512_SPR")
 LEVELS = (_LOWEST, *_NAMES)
+_DEPENDS = "the last bits of the result depend on which worker had which chunk"
 
 
 @functools.cache
@@ -47,6 +50,16 @@ def level() -> str:
     return reached
 
 
+@functools.cache
+def used() -> str:
+    """Return level and C library of this process: ``x86-64-v3, glibc 2.34``."""
+    try:
+        library = os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (AttributeError, ValueError, OSError):
+        library = ""  # another C library than GNU's
+    return ", ".join(filter(None, [level(), library]))
+
+
 def held_at(baseline: str) -> dict[str, str]:
     """Return the environment in which a process has to start so that numpy stays at the level ``baseline`` there."""
     found = _numpys()
@@ -55,26 +68,44 @@ def held_at(baseline: str) -> dict[str, str]:
     return {DISABLE: " ".join(name for name in (*above, *_BEYOND) if name not in needed), ENABLE: ""}
 
 
-def mix(levels: Mapping[str, str]) -> str:
-    """Return in a sentence that hosts differ in their ``levels``; empty where they do not."""
-    if len(set(levels.values())) < 2:
-        return ""
-    hosts = {each: sorted(host for host, has in levels.items() if has == each) for each in sorted(set(levels.values()))}
-    told = "; ".join(f"{each} on {_few(names)}" for each, names in hosts.items())
-    lowest = next((each for each in LEVELS if each in hosts), None)
-    hint = f"; with 'cpu-baseline: {lowest}' they do not" if lowest is not None and set(hosts) <= set(LEVELS) else ""
-    return f"numpy uses {told}: the last bits of the result depend on which worker had which chunk{hint}"
+def mix(hosts: Mapping[str, str]) -> str:
+    """Return in a sentence or two that ``hosts`` differ in what they have ``used``; empty where they do not."""
+    levels, libraries = (
+        _by_what(hosts, 0),
+        _by_what({host: what for host, what in hosts.items() if ", " in what}, 1),
+    )
+    sentences = []
+    if len(levels) > 1:
+        lowest = next((each for each in LEVELS if each in levels), None)
+        known = lowest is not None and set(levels) <= set(LEVELS)
+        hint = f"; with 'cpu-baseline: {lowest}' they do not" if known else ""
+        sentences.append(f"numpy uses {_told(levels)}: {_DEPENDS}{hint}")
+    if len(libraries) > 1:
+        sentences.append(f"the C library is {_told(libraries)}: {_DEPENDS}; in one image (worker-image) they do not")
+    return ". ".join(sentences)
 
 
-def above(levels: Mapping[str, str], baseline: str) -> str:
+def _by_what(hosts: Mapping[str, str], part: int) -> dict[str, list[str]]:
+    """Return the hosts by what they have of one of the two parts of ``used``, in order."""
+    found: dict[str, list[str]] = {}
+    for host, what in hosts.items():
+        found.setdefault(what.split(", ")[part], []).append(host)
+    return {what: sorted(found[what]) for what in sorted(found)}
+
+
+def _told(hosts: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{what} on {_few(names)}" for what, names in hosts.items())
+
+
+def above(hosts: Mapping[str, str], baseline: str) -> str:
     """Return in a sentence where numpy uses more than ``baseline``; empty where it does nowhere."""
     higher = LEVELS[LEVELS.index(baseline) + 1 :]
-    hosts = sorted(host for host, has in levels.items() if has in higher)
-    if not hosts:
+    over = sorted(host for host, what in hosts.items() if what.split(", ")[0] in higher)
+    if not over:
         return ""
     setting = held_at(baseline)[DISABLE]
     return (
-        f"cpu-baseline {baseline} is not kept on {_few(hosts)}, where numpy was imported before; to have it kept, "
+        f"cpu-baseline {baseline} is not kept on {_few(over)}, where numpy was imported before; to have it kept, "
         f"start that process with {DISABLE}='{setting}' in its environment"
     )
 

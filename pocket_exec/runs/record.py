@@ -212,9 +212,9 @@ class RunRecord(Part):
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions of Python and of the libraries that took part."""
     cpus: dict[str, str] = Field(default_factory=dict)
-    """What numpy has used of the CPU of each host that computed something, such as `x86-64-v3`."""
+    """What numpy has used of the CPU of each host that computed something, and its C library: `x86-64-v3, glibc 2.34`."""
     cpu_mix: str = ""
-    """In a sentence, that hosts differ in that; empty where they do not."""
+    """In words, that hosts differ in that; empty where they do not."""
     git: GitState | None = None
     """Git state of the analysis; null outside a repository."""
     datasets: tuple[DatasetRow, ...] = ()

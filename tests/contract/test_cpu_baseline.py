@@ -45,7 +45,7 @@ def test_the_baseline_changes_what_numpy_uses_in_the_workers(named: Named) -> No
     assert plain["out"] == here
     with replace(named, run_options={**named.run_options, "cpu-baseline": LOWEST}).factory() as executor:
         held, _ = executor(ITEMS, features_in_use, None)
-        assert set(executor.report.cpus.values()) == held["out"]["levels"]
+        assert {what.split(", ")[0] for what in executor.report.cpus.values()} == held["out"]["levels"]
     assert {cpu.DISABLE, cpu.ENABLE} & set(os.environ) == set()
     # This very process, and workers of somebody else's, have imported numpy before.
     too_late = named.text == "iterative" or "://" in named.text
@@ -65,7 +65,7 @@ def cfg(zmumu_files: dict[str, list[Path]], tmp_path: Path, monkeypatch: pytest.
 def test_the_record_says_what_numpy_used_on_each_host_and_where_the_baseline_was_not_kept() -> None:
     host = os.uname().nodename
     assert runner(*RUN).status == 0
-    assert record("out")["cpus"] == {host: cpu.level()}
+    assert record("out")["cpus"] == {host: cpu.used()}
     assert record("out")["cpu_mix"] == ""
     ended = runner(*RUN, "--fresh", "--cpu-baseline", LOWEST)
     assert ended.status == 0
@@ -73,7 +73,7 @@ def test_the_record_says_what_numpy_used_on_each_host_and_where_the_baseline_was
     assert f"cpu-baseline {LOWEST} is not kept on {host}, where numpy was imported before" in lines
     ended = runner(*RUN, "--fresh", "-e", "futures", "--cpu-baseline", LOWEST)
     assert "is not kept" not in ended.err
-    assert record("out")["cpus"] == {host: LOWEST}
+    assert record("out")["cpus"][host].startswith(f"{LOWEST}, ")
 
 
 @pytest.mark.usefixtures("cfg")
@@ -160,6 +160,36 @@ def test_many_hosts_are_told_by_a_few_names() -> None:
         "numpy uses aarch64 ASIMD on a; x86-64-v4 on n0, n1, n2 and 2 more: "
         "the last bits of the result depend on which worker had which chunk"
     )
+
+
+def test_another_c_library_is_named_too() -> None:
+    hosts = {"here": "x86-64-v3, glibc 2.36", "there": "x86-64-v3, glibc 2.43"}
+    depends = "the last bits of the result depend on which worker had which chunk"
+    libraries = (
+        f"the C library is glibc 2.36 on here; glibc 2.43 on there: {depends}; in one image (worker-image) they do not"
+    )
+    assert cpu.mix(hosts) == libraries
+    assert cpu.mix({**hosts, "there": "x86-64-v4, glibc 2.43"}) == (
+        f"numpy uses x86-64-v3 on here; x86-64-v4 on there: {depends}; with 'cpu-baseline: x86-64-v3' they do not. "
+        f"{libraries}"
+    )
+    assert cpu.mix({"here": "x86-64-v3, glibc 2.36", "there": "x86-64-v3"}) == ""
+    assert cpu.used() == ", ".join(filter(None, [cpu.level(), os.confstr("CS_GNU_LIBC_VERSION")]))
+
+
+@pytest.mark.usefixtures("cfg")
+def test_a_run_that_goes_on_elsewhere_says_so(zmumu_files: dict[str, list[Path]]) -> None:
+    Path("cfg.py").write_text(cfg_of({name: {"files": [str(files[0])]} for name, files in zmumu_files.items()}))
+    assert runner(*RUN, "--filter-datasets", "SingleMuon").status == 0
+    host = os.uname().nodename
+    path = Path("out/run.json")
+    # As if another machine had begun: its C library cannot be had here.
+    path.write_text(path.read_text().replace(cpu.used(), f"{cpu.level()}, glibc 1.0"))
+    for output in Path("out").glob("output_*"):
+        output.unlink()
+    ended = runner(*RUN)
+    assert ended.status == 0
+    assert f"the C library is glibc 1.0 on {host}" in " ".join(ended.err.split())
 
 
 def test_numpy_still_says_what_it_uses_where_it_is_looked_for() -> None:
