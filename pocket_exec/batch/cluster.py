@@ -260,7 +260,9 @@ class SupervisedCluster(JobQueueCluster):
         self._supervisor.wake()
 
     def _refused(self, names: Sequence[str], error: PocketExecError) -> None:
-        log.warning("%s not submitted: %s", counted(len(names), "job"), error)
+        # Of the first submission it is told as what ends the run.
+        level = logging.WARNING if self._watch.ever_submitted else logging.DEBUG
+        log.log(level, "%s not submitted: %s", counted(len(names), "job"), error)
         self._watch.refused(error, time.monotonic())
         self._gone(names)
         self._supervisor.judge()

@@ -26,11 +26,12 @@ class Guardian:
     """A detached process that runs commands and removes private files as soon as this process has gone.
 
     It sees ``kill -9`` and a closed terminal as well, so nobody needs a signal handler. Its methods may be called from
-    any thread. ``log`` is written only when there is something to do.
+    any thread. ``log`` is written only when there is something to do, and ``jobs_file`` removed when that is done.
     """
 
-    def __init__(self, log: Path | None = None) -> None:
+    def __init__(self, log: Path | None = None, jobs_file: Path | None = None) -> None:
         self._log = log
+        self._jobs_file = jobs_file
         self._lock = threading.Lock()
         self._process: Detached | None = None
         self._ways: list[list[list[str]]] = []
@@ -130,6 +131,7 @@ class Guardian:
             "private": self._private,
             "submitting": self._submitting,
             "log": os.fspath(self._log.absolute()) if self._log else None,
+            "jobs_file": os.fspath(self._jobs_file.absolute()) if self._jobs_file else None,
         }
         line = json.dumps(orders)
         self._process = self._process or self._started()

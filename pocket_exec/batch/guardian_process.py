@@ -37,6 +37,7 @@ class Orders:
         self.ways = [[[str(word) for word in _list(words)] for words in _list(way)] for way in _list(said.get("ways"))]
         self.private = [str(path) for path in _list(said.get("private"))]
         self.submitting = bool(said.get("submitting"))
+        self.jobs_file = Path(str(said["jobs_file"])) if said.get("jobs_file") else None
         self.log = Path(str(said["log"])) if said.get("log") else None
 
 
@@ -112,7 +113,9 @@ def carry_out(orders: Orders, client: int) -> None:
         # What succeeded once has nothing left to find, unless a submission was under way.
         enough = len(ROUNDS_AT_S) if orders.submitting else 2
         if number >= enough and any(all(words in done for words in way) for way in orders.ways):
-            note(orders, "done")
+            note(orders, "done: no job is left")
+            if orders.jobs_file is not None:
+                remove(str(orders.jobs_file))
             return
         time.sleep(max(0.0, start + at - time.monotonic()))
         done += one_round(commands, orders)

@@ -32,7 +32,7 @@ class Watch:
         """What was wrong with the last submission."""
         self._hopeless = frozenset(hopeless)
         self._refusals = 0
-        self._ever_submitted = False
+        self.ever_submitted = False
         self._spent = 0
         self._rounds = 0
         self._not_before = 0.0
@@ -50,7 +50,7 @@ class Watch:
 
     def submitted(self, ids: Mapping[str, str], now: float) -> None:
         """Take in jobs that have been submitted, by the names of their workers."""
-        self._ever_submitted = True
+        self.ever_submitted = True
         self._refusals, self.refusal = 0, None
         self.jobs.update({name: WorkerJob(name, job_id, now) for name, job_id in ids.items()})
 
@@ -115,7 +115,7 @@ class Watch:
         if self.connected:
             return None
         if self.refusal is not None and not self.jobs:
-            return self.refusal if not self._ever_submitted or self._refusals >= REFUSALS else None
+            return self.refusal if not self.ever_submitted or self._refusals >= REFUSALS else None
         settling = (
             job.running is not None and now - job.running < self.patience.settled_s for job in self.jobs.values()
         )

@@ -145,7 +145,7 @@ class BatchExecutorFactory(DaskExecutorFactory):
     def _guarded(self, jobs: WorkerJobs) -> Iterator[Guardian]:
         """Have the guardian process for the length of the block; it knows what to remove before that is written."""
         copy = jobs.proxy.copy if jobs.proxy is not None else None
-        with Guardian(jobs.places.guardian_log) as guardian:
+        with Guardian(jobs.places.guardian_log, jobs.places.jobs_file) as guardian:
             guardian.remove([jobs.places.private, *([copy] if copy else [])])
             try:
                 yield guardian

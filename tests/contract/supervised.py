@@ -66,7 +66,7 @@ def supervised(system: LocalBatch, make: Maker, workers: int, **changes: Any) ->
         frozenset({75}),
     )
     log = make.directory / "log"
-    with Guardian(log / "guardian.log") as guardian:
+    with Guardian(log / "guardian.log", log / "jobs.json") as guardian:
         cluster = SupervisedCluster(
             system,
             make,

@@ -420,6 +420,7 @@ def test_a_client_that_is_killed_leaves_no_job(tmp_path: Path, number: signal.Si
     start = time.monotonic()
     until(lambda: not system.pids())
     assert time.monotonic() - start < 30
+    until(lambda: not (tmp_path / "log" / "jobs.json").exists())
 
 
 def test_a_client_that_is_killed_while_it_submits_leaves_no_job(tmp_path: Path) -> None:

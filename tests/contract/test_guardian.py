@@ -212,7 +212,7 @@ def test_it_goes_on_until_the_batch_system_is_there_again(tmp_path: Path, monkey
     orders = {"ways": [[command]], "log": str(log)}
     guardian_process.carry_out(guardian_process.Orders(orders), 1)
     assert queue.read_text().count("\n") == 4
-    assert log.read_text().endswith("guardian: done\n")
+    assert log.read_text().endswith("guardian: done: no job is left\n")
     orders = {"ways": [[["false"]]], "log": str(log)}
     guardian_process.carry_out(guardian_process.Orders(orders), 1)
     assert "there may be jobs left" in log.read_text().splitlines()[-1]
