@@ -111,8 +111,10 @@ def result_line(outcomes: Sequence[DatasetOutcome], wall_s: float) -> Text:
     from rich.text import Text
 
     total = summed(outcomes)
-    rate = f", {speed(total.events / wall_s)} events/s" if wall_s > 0 and total.events else ""
-    said = f"{count(total.events, 'event')} of {count(len(outcomes), 'dataset')} in {duration(wall_s)}{rate}"
+    computed = total.events - total.events_resumed
+    rate = f", {speed(computed / wall_s)} events/s" if wall_s > 0 and computed > 0 else ""
+    resumed = f", {total.events_resumed:,} of them from an earlier run," if total.events_resumed else ""
+    said = f"{count(total.events, 'event')} of {count(len(outcomes), 'dataset')}{resumed} in {duration(wall_s)}{rate}"
     if outcomes and all(outcome.whole for outcome in outcomes):
         return Text(f"Done: {said}", style="bold green")
     missing = total.plan.events - total.events
@@ -134,6 +136,7 @@ def summed(outcomes: Sequence[DatasetOutcome]) -> DatasetOutcome:
         chunks=sum(outcome.chunks for outcome in outcomes),
         resumed=sum(outcome.resumed for outcome in outcomes),
         events=sum(outcome.events for outcome in outcomes),
+        events_resumed=sum(outcome.events_resumed for outcome in outcomes),
         seconds=sum(outcome.seconds for outcome in outcomes),
         failures=[failure for outcome in outcomes for failure in outcome.failures],
         settled=all(outcome.settled for outcome in outcomes),

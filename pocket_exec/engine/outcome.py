@@ -69,6 +69,8 @@ class DatasetOutcome:
     """Those of them that an earlier run had computed."""
     events: int = 0
     """Events in the sum."""
+    events_resumed: int = 0
+    """Those of them that are of resumed chunks."""
     seconds: float = 0.0
     """Time the workers spent on its chunks, in seconds (the sum over workers)."""
     failures: list[Failure] = field(default_factory=list)

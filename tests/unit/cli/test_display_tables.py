@@ -133,6 +133,13 @@ def test_the_last_line_says_whether_all_is_there() -> None:
     missing = result_line([outcome("DY", 1), outcome("TT")], 20.0).plain
     assert missing == "Incomplete: 1,900,000 events of 2 datasets in 20 s, 95.0k events/s; 100,000 events missing"
     assert result_line([outcome("DY", settled=False)], 20.0).plain.startswith("Incomplete")
+    resumed = outcome("DY")
+    resumed.events_resumed = 400_000
+    said = "Done: 2,000,000 events of 2 datasets, 400,000 of them from an earlier run, in 20 s, 80.0k events/s"
+    assert result_line([resumed, outcome("TT")], 20.0).plain == said
+    resumed.events_resumed = 1_000_000
+    said = "Done: 1,000,000 events of 1 dataset, 1,000,000 of them from an earlier run, in 20 s"
+    assert result_line([resumed], 20.0).plain == said
     assert result_line([], 0.1).plain.startswith("Nothing processed")
 
 
