@@ -39,7 +39,9 @@ def rows(*, quick: bool) -> Iterator[Row]:
 
 def _measured(sides: Sequence[str], rounds: int, chunks: int, megabytes: int) -> dict[str, list[dict[str, Any]]]:
     words = [str(chunks), str(megabytes)]
-    return in_turns({side: partial(printed, [sys.executable, SCRIPT, side, *words]) for side in sides}, rounds)
+    variants = {side: partial(printed, [sys.executable, SCRIPT, side, *words]) for side in sides}
+    took: dict[str, list[dict[str, Any]]] = in_turns(variants, rounds)
+    return took
 
 
 def _seconds(runs: Sequence[dict[str, Any]]) -> list[float]:
