@@ -239,7 +239,7 @@ program.add_command(run_command)
 
 @program.command()
 def sites() -> None:
-    """List the executors: what starts their workers, and which package brings them."""
+    """List the executors, and where their workers are."""
     from pocket_exec.cli.site_list import show_sites
 
     show_sites()
@@ -250,7 +250,7 @@ def sites() -> None:
 @click.option("--json-schema", is_flag=True, help="Print a JSON schema of the run options, for editors.")
 @click.option("--executor-custom-setup", type=_FILE, help="A Python module with your own get_executor_factory.")
 def options(executor: str, json_schema: bool, executor_custom_setup: Path | None) -> None:
-    """Print each option of EXECUTOR with its type, default, unit and meaning."""
+    """Print the options of EXECUTOR: type, default, unit, meaning."""
     from pocket_exec.cli.listings import show_options_of
 
     show_options_of(executor, executor_custom_setup, json_schema)
@@ -259,7 +259,7 @@ def options(executor: str, json_schema: bool, executor_custom_setup: Path | None
 @program.command()
 @click.argument("outputdir", type=click.Path(path_type=Path))
 def ledger(outputdir: Path) -> None:
-    """List the finished blocks of sums that OUTPUTDIR holds, for a run to go on with."""
+    """List what OUTPUTDIR holds for a run to go on with."""
     from pocket_exec.cli.ledger_list import show_ledger
 
     show_ledger(outputdir)
@@ -268,7 +268,10 @@ def ledger(outputdir: Path) -> None:
 @program.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of SHELL: eval "$(pocket-exec completion bash)"."""
+    """Print what completes commands in SHELL.
+
+    To be run by the shell as it starts: eval "$(pocket-exec completion bash)".
+    """
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)

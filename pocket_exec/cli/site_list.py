@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from pocket_exec.cli.columns import print_columns
-from pocket_exec.executors.registry import Registry
-from pocket_exec.options.defaults import known_sites
+from pocket_exec.executors.registry import Entry, Registry
+from pocket_exec.options.defaults import known_sites, same_executor, site_of, system_of
+
+_PLACES = {
+    "iterative": "this process, one chunk after the other",
+    "futures": "processes of this machine",
+    "dask@local": "a Dask cluster of this machine",
+    "dask@htcondor": "jobs of the HTCondor pool of this machine",
+    "dask@slurm": "jobs of the Slurm cluster of this machine",
+    "dask@tcp": "a Dask scheduler that is there already, as dask@tcp://host:port",
+    "dask@tls": "a Dask scheduler that is there already, as dask@tls://host:port",
+}
 
 
 def show_sites() -> None:
-    """Print all executors; those whose workers this version cannot start yet are marked."""
-    sites = known_sites()
-    batch = {name: site.batch_system for site in sites.values() for name in (site.executor, *site.aliases)}
+    """Print all executors: whether ``-e`` takes them, what starts their workers, and where these are."""
     registry = Registry.installed()
-    rows = [(entry.name, batch.get(entry.name) or "-", entry.source, entry.target) for entry in registry.entries()]
-    there = {row[0] for row in rows}
+    rows = [(entry.name, "yes", _system(entry.name), _where(entry)) for entry in registry.entries()]
+    there = set(registry.names())
     rows += [
-        (site.executor, site.batch_system or "-", "defaults only", site.description)
-        for site in sites.values()
+        (site.executor, "no", _system(site.executor), site.description)
+        for site in known_sites().values()
         if site.executor not in there
     ]
-    print_columns(("executor", "batch system", "source", "factory or site"), sorted(rows))
+    print_columns(("executor", "usable", "workers by", "where"), sorted(rows))
+
+
+def _system(executor: str) -> str:
+    return system_of(executor) or "-"
+
+
+def _where(entry: Entry) -> str:
+    if not entry.ours:
+        return f"{entry.source} ({entry.target})"
+    site = site_of(entry.name)
+    return site.description if site else _PLACES.get(same_executor(entry.name), entry.target)

@@ -94,7 +94,7 @@ def dataset_table(outcomes: Sequence[DatasetOutcome]) -> RenderableType:
 
 
 def files_lines(files: Sequence[WrittenFile]) -> Iterator[Text]:
-    """Yield the directory, and a line per file written there, of many the first ones, partial ones before the others."""
+    """Yield the directory and a line per file written there, of many the first ones; partial ones come first."""
     from rich.text import Text
 
     yield Text("written to ", style="dim").append(printable(from_here(files[0].path.parent)), style="not dim")

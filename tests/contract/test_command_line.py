@@ -411,15 +411,17 @@ def test_a_partial_result_is_completed_by_the_same_command(fileset: Fileset) -> 
 # Listings
 
 
-def test_sites_lists_executors_with_batch_system_and_source() -> None:
+def test_sites_lists_executors_with_whether_they_can_be_used_and_where() -> None:
     ended = pocket_exec("sites")
     assert (ended.status, ended.err) == (0, "")
     head, *lines = ended.out.splitlines()
-    assert head.split() == ["executor", "batch", "system", "source", "factory", "or", "site"]
+    assert head.split() == ["executor", "usable", "workers", "by", "where"]
     rows = {line.split()[0]: line for line in lines}
     assert {"iterative", "futures", "dask", "dask@local", "dask@tls", "dask@lxplus"} <= set(rows)
-    assert "pocket-exec " in rows["iterative"]
-    assert rows["dask@lxplus"].split()[1] == "htcondor"
+    assert rows["dask@lxplus"].split() == ["dask@lxplus", "yes", "htcondor", "CERN", "lxplus"]
+    assert rows["dask@slurm"].split()[1:3] == ["yes", "slurm"]
+    assert rows["dask@lpc"].split() == ["dask@lpc", "no", "htcondor", "Fermilab", "LPC"]
+    assert not any(line.endswith(" ") for line in lines)
 
 
 @pytest.mark.parametrize("executor", ["iterative", "dask", "dask@lxplus", "dask@tls://host:8786"])
