@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from pocket_exec.engine import identity
+from pocket_exec.engine.addition import merge
 from pocket_exec.engine.chunk import describe
 from pocket_exec.engine.executor import Report
-from pocket_exec.engine.fold import Fold, merge
+from pocket_exec.engine.fold import Fold
 from pocket_exec.engine.outcome import DatasetOutcome, Failure, FaultKind, Listener
 from pocket_exec.engine.plan import events_in, plan
 from pocket_exec.engine.policy import HOPELESS, Policy

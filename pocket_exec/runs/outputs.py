@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pocket_exec.analysis.fileset import Fileset
+from pocket_exec.engine.addition import merge
 from pocket_exec.engine.chunk import describe
-from pocket_exec.engine.fold import Fold, merge
+from pocket_exec.engine.fold import Fold
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure, Listener
 from pocket_exec.engine.sums import not_addable
 from pocket_exec.errors import OutputDirectoryError, PocketExecError

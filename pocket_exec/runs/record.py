@@ -212,7 +212,7 @@ class RunRecord(Part):
     versions: dict[str, str] = Field(default_factory=dict)
     """Versions of Python and of the libraries that took part."""
     cpus: dict[str, str] = Field(default_factory=dict)
-    """What numpy has used of the CPU of each host that computed something, and its C library: `x86-64-v3, glibc 2.34`."""
+    """What numpy has used of the CPU of each host with a result, and the C library: `x86-64-v3, glibc 2.34`."""
     cpu_mix: str = ""
     """In words, that hosts differ in that; empty where they do not."""
     git: GitState | None = None

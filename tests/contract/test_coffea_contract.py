@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def reference(**arguments: Any) -> Runner:
 def test_the_output_what_was_processed_and_the_metrics_are_coffeas(executor: PocketExecutor, given: Format) -> None:
     ours, coffeas = (
         make(savemetrics=True, **given.arguments).run(given.fileset, Look(), treename="Events")
-        for make in (lambda **named: runner(executor, **named), reference)
+        for make in (partial(runner, executor), reference)
     )
     assert ours.keys() == coffeas.keys()
     assert ours["out"] == coffeas["out"]

@@ -209,7 +209,7 @@ def test_it_goes_on_until_the_batch_system_is_there_again(tmp_path: Path, monkey
     monkeypatch.setattr(guardian_process, "rounds", lambda: iter((0, 0.01, 0.02, 0.03, 0.04, 0.05)))
     log, queue = tmp_path / "log", tmp_path / "tries"
     command = ["sh", "-c", f"echo >> {queue}; test $(wc -l < {queue}) -ge 4"]
-    orders = {"ways": [[command]], "log": str(log)}
+    orders: dict[str, object] = {"ways": [[command]], "log": str(log)}
     guardian_process.carry_out(guardian_process.Orders(orders), 1)
     assert queue.read_text().count("\n") == 4
     assert log.read_text().endswith("guardian: done: no job is left\n")

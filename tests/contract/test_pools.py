@@ -338,7 +338,7 @@ def test_a_chunk_that_kills_workers_is_found_while_the_others_go_on(tmp_path: Pa
         def chunk_failed(self, failure: Failure) -> None:
             (tmp_path / "found").touch()
 
-    options = {"scaleout": 3, "worker_timeout": 120, "retries": 1, "allowed_failures": 1}
+    options: dict[str, Any] = {"scaleout": 3, "worker_timeout": 120, "retries": 1, "allowed_failures": 1}
     with pocket_exec.open_executor("dask", **options) as executor:
         function = partial(deadly_beside_a_patient_one, sign=str(tmp_path / "found"))
         total, error = replace(executor, listener=Found(lambda done: None))(items(12), function, None)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocket_exec.engine.fold import Fold, fold, merge
+from pocket_exec.engine.addition import merge
+from pocket_exec.engine.fold import Fold, fold
 
 
 def pair(a: object, b: object) -> object:

@@ -68,5 +68,5 @@ def test_a_misspelt_queue_is_told_where_the_queues_are_known() -> None:
     assert str(fault).startswith("queue (flags): 'longlunc' is none of the queues here (espresso, microcentury, ")
     assert str(fault).endswith("; did you mean 'longlunch'?")
     limits = Layer("flags", {"queue": "april", "queue-limits": {"april": "2w"}})
-    assert resolved("dask@lxplus", limits).options.queue == "april"
-    assert resolved("dask@htcondor", Layer("flags", {"queue": "whatever"})).options.queue == "whatever"
+    assert resolved("dask@lxplus", limits).options.option_value("queue") == "april"
+    assert resolved("dask@htcondor", Layer("flags", {"queue": "whatever"})).options.option_value("queue") == "whatever"
