@@ -247,13 +247,17 @@ def sites() -> None:
 
 @program.command()
 @click.argument("executor", shell_complete=_executors)
+@click.argument("only", nargs=-1, metavar="[OPTION]...")
 @click.option("--json-schema", is_flag=True, help="Print a JSON schema of the run options, for editors.")
 @click.option("--executor-custom-setup", type=_FILE, help="A Python module with your own get_executor_factory.")
-def options(executor: str, json_schema: bool, executor_custom_setup: Path | None) -> None:
-    """Print the options of EXECUTOR: type, default, unit, meaning."""
+def options(executor: str, only: tuple[str, ...], json_schema: bool, executor_custom_setup: Path | None) -> None:
+    """Print the options of EXECUTOR: type, default, unit, meaning.
+
+    With names of options, only these.
+    """
     from pocket_exec.cli.listings import show_options_of
 
-    show_options_of(executor, executor_custom_setup, json_schema)
+    show_options_of(executor, executor_custom_setup, json_schema, only)
 
 
 @program.command()

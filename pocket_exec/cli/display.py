@@ -90,7 +90,7 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is not None and self._rows:
+        if kind is not None and any(row.chunks for row in self._rows.values()):
             self._keep_last_picture()
         self._stop()
 
@@ -114,11 +114,10 @@ class Display:
         self._stage = ""
         self._rows = self._rows | {plan.dataset: Progress.of(plan) for plan in plans}
         self._pace = self._pace or Pace(self._clock())
-        if not self._live:
-            total = self._total()
-            events = count(total.events_planned, "event")
-            where = f" of {count(len(self._rows), 'dataset')}" if len(self._rows) > 1 else ""
-            self._now_and_then(f"processing {events} in {count(total.chunks_planned, 'chunk')}{where}", self._clock())
+        total = self._total()
+        events = count(total.events_planned, "event")
+        where = f" of {count(len(self._rows), 'dataset')}" if len(self._rows) > 1 else ""
+        self._now_and_then(f"processing {events} in {count(total.chunks_planned, 'chunk')}{where}", self._clock())
 
     @_harmless
     def resumed(self, dataset: str, chunks: int, events: int) -> None:

@@ -12,6 +12,7 @@ from rich.text import Text
 from pocket_exec.cli.columns import PROSE, print_columns
 from pocket_exec.cli.foresight import foreseen
 from pocket_exec.cli.terminal import Terminal
+from pocket_exec.errors import Fault, OptionsError, did_you_mean
 from pocket_exec.executors.registry import Registry
 from pocket_exec.options.resolve import Resolved
 from pocket_exec.options.show import as_yaml, json_schema, option_rows, resolved_rows
@@ -20,13 +21,28 @@ from pocket_exec.request import Prepared, Request, choose
 LONGEST_FILE_LIST = 3
 
 
-def show_options_of(executor: str, custom_setup: Path | None, schema: bool) -> None:
-    """Print the options of an executor with their defaults, or their JSON schema."""
+FIRST = ("scaleout", "queue", "walltime", "mem-per-worker", "cores-per-worker", "worker-image", "chunksize")
+"""What one changes most, where an executor has it."""
+
+
+def show_options_of(executor: str, custom_setup: Path | None, schema: bool, only: Sequence[str] = ()) -> None:
+    """Print the options of an executor with their defaults, those that one changes most first, or their JSON schema.
+
+    Args:
+        only: the options to print; without any, all.
+
+    Raises:
+        OptionsError: those of ``only`` that there are not.
+    """
     model, defaults = _options_of(executor, custom_setup)
     if schema:
         print(json.dumps(json_schema(model), indent=2))
         return
-    rows = [(row.key, row.type, row.default, row.unit, row.help) for row in option_rows(model, defaults)]
+    by_key = {row.key: row for row in option_rows(model, defaults)}
+    if unknown := [key for key in only if key not in by_key]:
+        raise OptionsError([Fault(key, f"no such option{did_you_mean(key, by_key)}") for key in unknown])
+    keys = only or (*(key for key in FIRST if key in by_key), *(key for key in by_key if key not in FIRST))
+    rows = [(row.key, row.type, row.default, row.unit, row.help) for row in map(by_key.__getitem__, keys)]
     print_columns(("option", "type", "default", "unit", "meaning"), rows, PROSE)
 
 

@@ -13,6 +13,10 @@ from pocket_exec.errors import Interrupted, PocketExecError
 
 BUG = 1
 USAGE = 2
+_INTERRUPTED = (
+    "interrupted; jobs that were submitted are cancelled, nothing is half-written, and the same command goes on with "
+    "what there is"
+)
 
 
 def execute(command: click.Command, name: str) -> int:
@@ -30,7 +34,7 @@ def execute(command: click.Command, name: str) -> int:
         cause = error.__cause__ if isinstance(error, click.Abort) else error
         status = cause.status if isinstance(cause, Interrupted) else 130
         leave_closed_terminal()
-        click.echo("interrupted; what the output directory holds is whole, and the same command completes it", err=True)
+        click.echo(_INTERRUPTED, err=True)
     except BrokenPipeError:
         # Whoever reads our output has had enough: head, less.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -216,6 +216,19 @@ def test_options_in_a_pipe_have_lines_that_can_be_read(executor: str) -> None:
     assert "about: a file is cut into equal parts of nearly this length." in words
 
 
+def test_options_asked_for_by_name_are_printed_alone_and_the_usual_ones_first() -> None:
+    lines = pocket_exec("options", "dask@lxplus", "queue", "mem-per-worker").out.splitlines()
+    assert [line.split()[0] for line in lines if line[0] != " "] == ["option", "queue", "mem-per-worker"]
+    lines = pocket_exec("options", "dask@lxplus").out.splitlines()
+    assert [line.split()[0] for line in lines if line[0] != " "][1:4] == ["scaleout", "queue", "walltime"]
+    assert not any(line.endswith(" ") for line in lines)
+    ended = pocket_exec("options", "futures", "scaleuot", "queue")
+    assert (ended.status, ended.err.splitlines()[1:]) == (
+        3,
+        ["  scaleuot: no such option; did you mean 'scaleout'?", "  queue: no such option"],
+    )
+
+
 def test_each_executor_is_on_a_line_of_its_own_in_a_pipe() -> None:
     names = [line.split()[0] for line in pocket_exec("sites").out.splitlines()[1:]]
     assert len(names) == len(set(names))

@@ -259,6 +259,17 @@ def test_an_exception_passes_through_and_leaves_the_last_picture() -> None:
     assert file.getvalue().rstrip().endswith("\x1b[?25h")
 
 
+def test_an_exception_before_the_first_result_leaves_no_table_of_noughts() -> None:
+    file = io.StringIO()
+    display = Display(Console(file=file, force_terminal=True, width=100, height=30), live=True)
+    with pytest.raises(KeyboardInterrupt), display:
+        display.planned(plans(1))
+        raise KeyboardInterrupt
+    # The last that is written takes the lines of the table away again.
+    assert "dataset0" in file.getvalue()
+    assert file.getvalue().endswith("\x1b[1A\x1b[2K")
+
+
 @pytest.mark.parametrize("live", [True, False])
 def test_ten_thousand_chunks_cost_little_and_leave_nothing_behind(live: bool) -> None:
     console = Console(file=io.StringIO(), force_terminal=live, width=100, height=30)
