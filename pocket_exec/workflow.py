@@ -142,6 +142,7 @@ class _Run:
             if self._viewer is not None:
                 self._viewer.stage("reading the metadata of files", done, total)
 
+        progress(0, len(missing))
         try:
             read_now, failures = read_metadata(missing, read, pool, policy, progress, found)
         finally:

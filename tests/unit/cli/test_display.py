@@ -261,10 +261,14 @@ def test_an_exception_passes_through_and_leaves_the_last_picture() -> None:
 
 def test_an_exception_before_the_first_result_leaves_no_table_of_noughts() -> None:
     file = io.StringIO()
-    display = Display(Console(file=file, force_terminal=True, width=100, height=30), live=True)
-    with pytest.raises(KeyboardInterrupt), display:
-        display.planned(plans(1))
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with Display(Console(file=file, force_terminal=True, width=100, height=30), live=True) as display:
+            display.planned(plans(1))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     # The last that is written takes the lines of the table away again.
     assert "dataset0" in file.getvalue()
     assert file.getvalue().endswith("\x1b[1A\x1b[2K")
