@@ -50,16 +50,13 @@ class Warned:
     line: int
 
     def again(self) -> None:
-        """Issue it here; Python's own rule shows each only once."""
+        """Issue it here."""
         category = getattr(builtins, self.category, UserWarning)
         try:
-            warnings.warn_explicit(self.text, category, self.filename, self.line, registry=_shown)
+            warnings.warn_explicit(self.text, category, self.filename, self.line, registry={})
         except Warning:
             # `python -W error`: the chunk is done, and no reason to lose the others.
             log.warning("%s:%d: %s: %s", self.filename, self.line, self.category, self.text)
-
-
-_shown: dict[Any, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from pocket_exec.engine.batch import BatchDone, Part, RunBatch
 from pocket_exec.engine.batches import Batches, Pace
-from pocket_exec.engine.chunk import Answer, Trouble
+from pocket_exec.engine.chunk import Answer, Trouble, Warned
 from pocket_exec.engine.outcome import FaultKind
 from pocket_exec.engine.plan import Plan, readdressed
 from pocket_exec.engine.policy import Policy
@@ -73,6 +73,8 @@ class Dispatch:
     _suspects: deque[_Unit] = field(default_factory=deque)
     _flying: dict[int, _Unit] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _warned: set[Warned] = field(default_factory=set)
+    """What was told already: each worker has it to say."""
     _alone: int | None = None
     """The task that runs with no other beside it in the pool."""
     _apart: set[int] = field(default_factory=set)
@@ -98,7 +100,9 @@ class Dispatch:
                     if answer.cpu:
                         self.cpus[answer.host] = answer.cpu
                     for warning in answer.warned:
-                        warning.again()
+                        if warning not in self._warned:
+                            self._warned.add(warning)
+                            warning.again()
                     done = self._answered(number, unit, answer)
                     # Nothing but what takes it holds a large result.
                     del answer

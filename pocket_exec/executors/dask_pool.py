@@ -38,6 +38,11 @@ AT_ONCE_BYTES = 10**7
 THREADS_SEEN_EVERY_S = 1.0
 CONNECTION_SEEN_EVERY_S = 5.0
 
+_AS_A_RULE = (
+    "; as a rule it needs more memory than there is (give a smaller chunksize, or a larger mem-per-worker), "
+    "or crashes in compiled code"
+)
+
 
 class DaskPool:
     """Items as Dask tasks, a bounded number at a time, so that the scheduler never holds the whole run."""
@@ -224,7 +229,7 @@ class DaskPool:
         """Answer for an item whose own worker is gone."""
         self._apart.drop(future)
         self._client.cancel([future], force=True)
-        return self._flying.pop(future), lost("the worker that it had for itself died")
+        return self._flying.pop(future), lost(f"the worker that it had for itself died{_AS_A_RULE}")
 
     def _failed(self, future: Future[Any]) -> Answer:
         if future.status != "error":
@@ -234,11 +239,9 @@ class DaskPool:
         if isinstance(error, KilledWorker):
             if self._attempt is not None and self._attempt.status == "error":
                 self._attempt = self._sent()
-                return lost("the workers that held the processor died")
+                return lost(f"the workers that held the processor died{_AS_A_RULE}")
             # allowed-failures workers died of it: trying again would kill more.
-            died = f"{error.allowed_failures + 1} workers died while they held it; as a rule it needs more memory than "
-            died += "they have (give a smaller chunksize, or a larger mem-per-worker), or crashes in compiled code"
-            return lost(died, final=True)
+            return lost(f"{error.allowed_failures + 1} workers died while they held it{_AS_A_RULE}", final=True)
         trouble = Trouble(FaultKind.LOST_WORKER, False, type(error).__name__, f"on its way to the worker: {error}")
         return Answer(None, trouble, 0.0, "")
 

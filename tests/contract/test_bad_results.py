@@ -206,7 +206,7 @@ def test_a_chunk_that_is_larger_than_the_workers_memory_is_named(run: Run) -> No
     (row,) = failures()
     assert (row["dataset"], row["entrystart"], row["kind"]) == ("DY", 200, "lost worker")
     assert row["file"].endswith("b.root")
-    assert "needs more memory than they have (give a smaller chunksize, or a larger mem-per-worker)" in row["message"]
+    assert "needs more memory than there is (give a smaller chunksize, or a larger mem-per-worker)" in row["message"]
 
 
 FILLS = """
