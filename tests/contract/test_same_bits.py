@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from coffea.util import load
 
 import pocket_exec
+from pocket_exec.errors import PartialResult
 
 HERE = Path(__file__).parent / "analyses"
 
@@ -57,6 +59,89 @@ def test_another_cut_into_chunks_gives_other_last_bits_so_the_test_can_fail(
     fileset: dict[str, Any], reference: Any
 ) -> None:
     assert outcome(fileset, "iterative", 1, chunksize=100) != reference
+
+
+@pytest.mark.parametrize(("begun", "ended"), [("iterative", "dask"), ("futures", "iterative"), ("dask", "futures")])
+def test_a_run_that_was_interrupted_ends_with_another_executor_and_the_same_bits(
+    fileset: dict[str, Any], reference: Any, begun: str, ended: str, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        outcome(fileset, begun, 2, outputdir=tmp_path, viewer=Interrupting(5))
+    assert (tmp_path / "output_all.partial.coffea").exists()
+    resumed = Interrupting(10**6)
+    assert outcome(fileset, ended, 2, outputdir=tmp_path, viewer=resumed) == reference
+    assert resumed.chunks_before > 0
+
+
+class Interrupting:
+    """A viewer of somebody who loses patience after some chunks."""
+
+    def __init__(self, after: int) -> None:
+        self._left = after
+        self.chunks_before = 0
+
+    def stage(self, text: str, done: int | None = None, total: int | None = None) -> None: ...
+
+    def planned(self, plans: Any) -> None: ...
+
+    def resumed(self, dataset: str, chunks: int, events: int) -> None:
+        self.chunks_before += chunks
+
+    def chunk_done(self, dataset: str, events: int, seconds: float) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise KeyboardInterrupt
+
+    def chunk_failed(self, failure: Any) -> None: ...
+
+    def dataset_done(self, outcome: Any, total: Any) -> None: ...
+
+
+@pytest.mark.parametrize("executor", ["futures", "dask"])
+def test_workers_that_die_cost_no_bit(fileset: dict[str, Any], reference: Any, executor: str, tmp_path: Path) -> None:
+    from everything import Everything, exact
+
+    class Deadly(Everything):  # type: ignore[misc]  # found by name only
+        """Ends its process at the first attempt at the first chunk of two files."""
+
+        def __init__(self, directory: Path) -> None:
+            self.directory = directory
+
+        def process(self, events: Any) -> Any:
+            meta = events.metadata
+            sign = self.directory / Path(meta["filename"]).name
+            if meta["entrystart"] == 0 and not sign.exists() and len(list(self.directory.iterdir())) < 2:
+                sign.touch()
+                os._exit(9)
+            return super().process(events)
+
+    result = pocket_exec.run(
+        fileset, Deadly(tmp_path), executor=executor, scaleout=2, chunksize=150, retries=3, worker_timeout=120
+    )
+    assert exact(result.output) == reference
+    assert list(tmp_path.iterdir())
+
+
+def refused(events: Any) -> Any:
+    """Give a list where the other chunks give a dictionary."""
+    start = events.metadata["entrystart"]
+    content = {"a": start} if start else [start]
+    return {"n": len(events), "content": content, "starts": [start]}
+
+
+def test_what_does_not_add_is_the_same_with_every_executor(fileset: dict[str, Any]) -> None:
+    from everything import exact
+
+    def partial(executor: str, scaleout: int) -> Any:
+        with pytest.raises(PartialResult) as caught:
+            pocket_exec.run(fileset, refused, executor=executor, scaleout=scaleout, chunksize=60, max_failures=10**6)
+        failed = [(failure.file, failure.entries, failure.message) for failure in caught.value.failures]
+        return exact(caught.value.output), failed
+
+    one = partial("iterative", 1)
+    assert one[1]
+    assert partial("futures", 3) == one
+    assert partial("dask", 2) == one
 
 
 def test_real_nanoaod_gives_the_same_bits(nanoaod_dir: Path) -> None:

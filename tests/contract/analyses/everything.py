@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from typing import Any
 
 import awkward as ak
 import hist
 import numpy as np
 from coffea import processor
+
+
+class Joined:
+    """Can be added, and nothing else; its text shows in which order, and by which pairs, that was done."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __add__(self, other: Joined) -> Joined:
+        return Joined(f"({self.text}{other.text})")
 
 
 class Everything(processor.ProcessorABC):  # type: ignore[misc]  # coffea is not typed
@@ -38,6 +49,12 @@ class Everything(processor.ProcessorABC):  # type: ignore[misc]  # coffea is not
                 "set": {category},
                 "growing": {category: {"n": len(pt)}},
                 "default": processor.defaultdict_accumulator(int, {category: 1}),
+                "nested": {"by": {category: {"weights": weight[:3].astype(np.float32), "counts": np.arange(3)}}},
+                # Both kinds in one sum, in either order.
+                "dict": {category: 1.1} if int(random.integers(2)) else defaultdict(float, {category: 1.1}),
+                "joined": Joined(category),
+                "text": category,
+                "pair": (category, len(pt)),
             },
             "events": len(events),
         }
@@ -50,7 +67,9 @@ class Everything(processor.ProcessorABC):  # type: ignore[misc]  # coffea is not
 def exact(value: Any) -> Any:  # noqa: PLR0911 - one return for each kind of accumulator
     """Return a value that is equal only for results that are the same to the bit, order of keys and categories too."""
     if isinstance(value, dict):
-        return [(key, exact(part)) for key, part in value.items()]
+        return type(value).__name__, [(key, exact(part)) for key, part in value.items()]
+    if isinstance(value, Joined):
+        return value.text
     if isinstance(value, hist.Hist):
         axes = [list(axis) for axis in value.axes]
         return axes, value.view(flow=True).shape, value.view(flow=True).tobytes()
