@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pocket_exec.cli.columns import print_columns
 from pocket_exec.cli.figures import size
 from pocket_exec.errors import OutputDirectoryError
+from pocket_exec.runs.record_file import read_record
 from pocket_exec.runs.segment import SUFFIX, SegmentError, read_segment
+
+_BLOCK = re.compile(r"(?P<dataset>.*?), (?:.*/)?(?P<file>[^/]*?)(?:, entries (?P<entries>\d+-\d+))?")
+"""A block in the words of ``runs.ledger``."""
 
 
 def show_ledger(outputdir: Path) -> None:
     """Print a row for each block, and one for each file that cannot be trusted; no sum is unpacked.
+
+    The last line says how many of all chunks the last run came to, where it has left a record of that.
 
     Raises:
         OutputDirectoryError: there is no ledger.
@@ -24,7 +31,7 @@ def show_ledger(outputdir: Path) -> None:
         try:
             segment = read_segment(path)
         except SegmentError as error:
-            rows.append((path.name, "", "", "", str(error)))
+            rows.append((path.name, "", "", "", "", "", str(error)))
             continue
         for entry in segment.entries:
             try:
@@ -32,5 +39,16 @@ def show_ledger(outputdir: Path) -> None:
                 sound = "sound"
             except (SegmentError, OSError) as error:
                 sound = str(error)
-            rows.append((entry.what, f"{entry.chunks}", f"{entry.events:,}", size(entry.size), sound))
-    print_columns(("block", "chunks", "events", "size", "state"), rows)
+            rows.append((*_block(entry.what), f"{entry.chunks}", f"{entry.events:,}", size(entry.size), sound))
+    print_columns(("dataset", "file", "entries", "chunks", "events", "size", "state"), rows)
+    record = read_record(outputdir / "run.json").record
+    if record is not None and (planned := sum(row.chunks for row in record.datasets)):
+        print(
+            f"{sum(row.chunks_done for row in record.datasets)} of {planned} chunks were done when the last run ended"
+        )
+
+
+def _block(what: str) -> tuple[str, str, str]:
+    """Return dataset, name of the file, and entries; empty where a block is of whole files."""
+    found = _BLOCK.fullmatch(what)
+    return (found["dataset"], found["file"], found["entries"] or "all") if found else (what, "", "")
