@@ -16,7 +16,7 @@ from pocket_exec.engine import cpu
 from pocket_exec.engine.addition import merge
 from pocket_exec.engine.batch import Part, RunBatch
 from pocket_exec.engine.dispatch import Dispatch, Done
-from pocket_exec.engine.fold import Fold
+from pocket_exec.engine.fold import Block, Fold
 from pocket_exec.engine.ledger import Ledger, Wanted
 from pocket_exec.engine.outcome import DatasetOutcome, Failure, FaultKind, Listener
 from pocket_exec.engine.plan import Plan, events_in, plan
@@ -148,7 +148,7 @@ class _Run:
             DatasetSum(node, plan, DatasetOutcome(summary), shelf, kept=executor.ledger is not None)
             for node, summary in zip(plan.datasets, plan.summaries(), strict=True)
         ]
-        self._tree = Fold(len(self._sums), merge)
+        self._tree = Fold(len(self._sums), merge, shelf=shelf)
         self._told: set[int] = set()
         self._successes = 0
         self._failed = executor.policy.failed_before
@@ -260,7 +260,7 @@ class _Run:
             self._fail(sums, failed)
         total = sums.total()
         sums.outcome.settled = True
-        self._tree.put(dataset, total)
+        self._tree.put_block(Block(0, dataset, total, 1, size=sums.size))
         self._told.add(dataset)
         if self._listener is not None:
             self._listener.dataset_done(sums.outcome, total)
@@ -278,7 +278,7 @@ class _Run:
         for index, sums in enumerate(self._sums):
             if index not in self._told:
                 total = self._report.unsettled[sums.outcome.plan.dataset] = sums.total()
-                self._tree.put(index, total)
+                self._tree.put_block(Block(0, index, total, 1, size=sums.size))
         total = self._tree.total()
         self._report.apart = datasets_apart(self._tree.dropped, [s.outcome.plan.dataset for s in self._sums])
         return total

@@ -150,14 +150,14 @@ class Fold:
         return block
 
     def _waiting(self, held: _Sum) -> _Sum:
+        if self._shelf is not None and held.size and not held.waits:
+            kept, copied = self._shelf.keep(held.kept.value(), held.size)
+            held = replace(held, kept=kept, own=held.own or copied, waits=True)
         if not held.own and self._merge is merge:
             # Whoever made it may use its memory again, for the next chunk.
             with suppress(Exception):
                 held = replace(held, kept=Held(copy.deepcopy(held.kept.value())), own=True)
-        if self._shelf is None or held.waits or not held.size:
-            return held
-        kept, copied = self._shelf.keep(held.kept.value(), held.size)
-        return replace(held, kept=kept, own=held.own or copied, waits=True)
+        return held
 
     def _join(self, level: int, left: int) -> _Sum | None:
         a, b = self._blocks[level, left], self._blocks.get((level, left + 1), _EMPTY)

@@ -31,6 +31,8 @@ class DatasetSum:
         self, node: DatasetNode, plan: Plan, outcome: DatasetOutcome, shelf: Shelf, *, kept: bool = False
     ) -> None:
         self.outcome = outcome
+        self.size = 0
+        """Bytes of the last total, about; 0 where that is not known."""
         self._shelf = shelf
         self._plan = plan
         self._node = node
@@ -153,7 +155,9 @@ class DatasetSum:
         for file, fold in sorted(self._files.items()):
             self._tree.put_block(replace(fold.whole(), level=0, index=file, leaves=1))
         self._files.clear()
-        total = self._tree.total()
+        whole = self._tree.whole()
+        total: Any = whole.value
+        self.size = whole.size
         self.outcome.failures += self._files_given_up()
         order = {file.name: number for number, file in enumerate(self._node.files)}
         self.outcome.failures.sort(key=lambda failed: (order.get(failed.file, -1), failed.entrystart))
