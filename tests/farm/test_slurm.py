@@ -74,7 +74,7 @@ def test_all_jobs_of_a_run_are_cancelled_by_its_tag(farm: Farm, shared_dir: Path
 
 def test_hostile_names_reach_the_job_as_they_are(farm: Farm, shared_dir: Path) -> None:
     where = nested(shared_dir, HOSTILE)
-    system = cluster(farm, slurm_settings={"comment": 'a\'; "echo" $(id) # x'})
+    system = cluster(farm, slurm_settings={"mail-user": 'a\'; "echo" $(id) # x'})
     submission = a_submission(farm, where, 'echo "$1 in $PWD"; exit 3', count=2)
     ids = system.submit(submission)
     found = until(system, ids, all_are(JobState.FAILED, 2))
