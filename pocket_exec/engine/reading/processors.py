@@ -84,7 +84,7 @@ class Processors:
 def _attributes(processor: Any) -> dict[str, int | None]:
     function = processor.process if isinstance(processor, Checked) else processor
     owner = getattr(function, "__self__", function)
-    return {name: _state(value) for name, value in getattr(owner, "__dict__", {}).items()}
+    return {name: _checksum(value) for name, value in getattr(owner, "__dict__", {}).items()}
 
 
 def _tell_changed(before: dict[str, int | None], after: dict[str, int | None]) -> None:
@@ -101,9 +101,13 @@ def _tell_changed(before: dict[str, int | None], after: dict[str, int | None]) -
 
 def _state(processor: Any) -> int | None:
     """Return a checksum of everything that the processor holds; None where that cannot be had."""
+    return _checksum(processor)
+
+
+def _checksum(value: Any) -> int | None:
     buffers: list[pickle.PickleBuffer] = []
     try:
-        told = cloudpickle.dumps(processor, protocol=5, buffer_callback=buffers.append)
+        told = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
         checksum = zlib.crc32(told)
         for buffer in buffers:
             checksum = zlib.crc32(buffer.raw(), checksum)

@@ -106,3 +106,23 @@ def test_looking_for_changes_never_costs_more_than_loading(monkeypatch: pytest.M
     monkeypatch.setattr(processors, "_state", slow)
     lent(packed(Slow()), 6)
     assert len(looked) == 1
+
+
+class Counts:
+    """Changes one of its attributes and looks at another."""
+
+    def __init__(self) -> None:
+        self.seen, self.scale = 0, {"muons": 1.5}
+
+    def process(self) -> float:
+        self.seen += 1
+        return self.scale["muons"]
+
+
+def test_the_attributes_that_the_first_chunk_changes_are_named_once() -> None:
+    lending = Processors(lz4.frame.compress(cloudpickle.dumps(Counts())))
+    with pytest.warns(UserWarning, match=r"changes the processor itself \(seen\)"), lending.lent() as processor:
+        processor.process()
+    with lending.lent() as processor:
+        processor.process()
+        assert processor.seen == 1
