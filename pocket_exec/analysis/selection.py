@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pocket_exec.analysis.fileset import Fileset
 from pocket_exec.errors import CfgError, Fault, did_you_mean
 
+_SHOWN = 8
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -33,7 +35,9 @@ def select(fileset: Fileset, selection: Selection) -> Fileset:
     ):
         there = {has(dataset) for dataset in fileset} - {""}
         unknown = [word for word in wanted if word not in there]
-        faults += [Fault(flag, f"no dataset has '{word}'{did_you_mean(word, there)}") for word in unknown]
+        faults += [
+            Fault(flag, f"no dataset has '{word}'{did_you_mean(word, there) or _some(there)}") for word in unknown
+        ]
         if wanted:
             chosen = tuple(dataset for dataset in chosen if has(dataset) in wanted)
     if not faults and not chosen:
@@ -43,3 +47,9 @@ def select(fileset: Fileset, selection: Selection) -> Fileset:
     if selection.limit_files is None:
         return chosen
     return tuple(replace(dataset, files=dataset.files[: selection.limit_files]) for dataset in chosen)
+
+
+def _some(there: set[str]) -> str:
+    """Return what there is, of much only some."""
+    more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
+    return f"; there are {', '.join(sorted(there)[:_SHOWN])}{more}" if there else ""

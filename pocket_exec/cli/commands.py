@@ -169,7 +169,7 @@ def _arguments(ctx: click.Context, params: dict[str, Any]) -> Arguments:
     if not needs_output:
         missing = [flag for flag in missing if flag != "-o"]
     if missing:
-        raise click.UsageError(f"Missing option {' and '.join(repr(flag) for flag in missing)}.")
+        raise click.UsageError(f"Missing option{'s' * (len(missing) > 1)} {' and '.join(map(repr, missing))}.")
     flags = [
         FlagValue(key, str(params[name]), f"--{key}") for name, key in SHORT_FLAGS.items() if params[name] is not None
     ]

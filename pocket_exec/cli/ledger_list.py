@@ -43,9 +43,8 @@ def show_ledger(outputdir: Path) -> None:
     print_columns(("dataset", "file", "entries", "chunks", "events", "size", "state"), rows)
     record = read_record(outputdir / "run.json").record
     if record is not None and (planned := sum(row.chunks for row in record.datasets)):
-        print(
-            f"{sum(row.chunks_done for row in record.datasets)} of {planned} chunks were done when the last run ended"
-        )
+        done = sum(row.chunks_done for row in record.datasets)
+        print(f"{done} of {planned} chunks were done when the last run ended")
 
 
 def _block(what: str) -> tuple[str, str, str]:

@@ -45,7 +45,7 @@ ENGINE = "pocket-exec"
 """This project's own engine, as the record and the key of a result name it."""
 
 
-@dataclass
+@dataclass(repr=False)
 class RunResult:
     """What a run came to."""
 
@@ -63,6 +63,13 @@ class RunResult:
     """Result files of an earlier run that were wanted too, and are as this run would have made them."""
     seconds: float = 0.0
     outputdir: Path | None = None
+
+    def __repr__(self) -> str:
+        """Return a line about it: the output itself may be large."""
+        kind = "whole" if self.whole else "partial"
+        events = sum(outcome.events for outcome in self.datasets)
+        where = f", outputdir={str(self.outputdir)!r}" if self.outputdir is not None else ""
+        return f"<RunResult: {kind}, {events:,} events of {len(self.datasets)} datasets{where}>"
 
     @property
     def whole(self) -> bool:

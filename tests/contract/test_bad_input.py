@@ -239,8 +239,8 @@ def test_a_dataset_without_files_is_left_out_with_a_warning(files: list[str]) ->
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        (("--filter-datasets", "DX"), "--filter-datasets: no dataset has 'DX'"),
-        (("--filter-samples", "DY,TTbar"), "--filter-samples: no dataset has 'TTbar'"),
+        (("--filter-datasets", "DX"), "--filter-datasets: no dataset has 'DX'; there are DY"),
+        (("--filter-samples", "DY,TTbar"), "--filter-samples: no dataset has 'TTbar'; there are DY"),
         (("--filter-years", "2O16"), "--filter-years: no dataset has '2O16'; did you mean '2016'?"),
     ],
 )
@@ -465,7 +465,7 @@ def test_a_run_that_cannot_begin_leaves_earlier_results_as_they_are(words: tuple
         ),
         (("-o", "out"), "Missing option '--cfg'."),
         (("--cfg", "cfg.py"), "Missing option '-o'."),
-        ((), "Missing option '--cfg' and '-o'."),
+        ((), "Missing options '--cfg' and '-o'."),
         ((*RUN, "--full", "--process-separately"), "--full and --process-separately exclude each other."),
         ((*RUN, "-ll", "loud"), "Invalid value for '-ll' / '--loglevel': 'loud' is not a log level"),
         ((*RUN, "--show-options=xml"), "Invalid value for '--show-options': 'xml' is not one of 'table', 'yaml'."),

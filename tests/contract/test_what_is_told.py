@@ -168,6 +168,17 @@ def test_a_misspelt_argument_is_named_as_it_was_written(fileset: Fileset, open_o
     ]
 
 
+def test_the_result_of_a_call_is_shown_in_a_line(fileset: Fileset) -> None:
+    result = api.run(fileset, lambda events: {"n": len(events)}, outputdir="out")
+    events = f"{result.output['n']:,}"
+    assert repr(result) == f"<RunResult: whole, {events} events of 2 datasets, outputdir='{Path('out').absolute()}'>"
+
+
+def test_a_filter_that_nothing_looks_like_is_answered_with_what_there_is() -> None:
+    message = refused(*RUN, "--filter-datasets", "QCD")
+    assert message.endswith("--filter-datasets: no dataset has 'QCD'; there are SingleMuon, TTTo2Mu2Nu\n")
+
+
 def test_a_path_that_looks_like_a_flag_is_left_alone(fileset: Fileset) -> None:
     with pytest.raises(CfgError, match=r"/a/--force/-o\.json"):
         api.run("/a/--force/-o.json", len)
