@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,13 @@ class Frames:
     def value(self) -> Any:
         """Return the value; what unpickling raises is the caller's to judge."""
         return unpickled(self.head, self.arrays)
+
+    def let_go(self) -> None:
+        """Free the arrays that no value has become part of, whoever still holds this: there will be no other value."""
+        for array in self.arrays:
+            if isinstance(array, memoryview):
+                with suppress(BufferError):
+                    array.release()
 
 
 def pack(value: object, *, own: bool) -> Frames:

@@ -106,6 +106,8 @@ def unpacked(answer: Answer) -> Answer:
         if isinstance(value, BatchDone) and value.parts:
             size = answer.value.size // len(value.parts)
             value.parts = [replace(part, block=replace(part.block, own=True, size=size)) for part in value.parts]
+        # Dask holds what it has fetched until the garbage is collected.
+        answer.value.let_go()
         return replace(answer, value=value)
     except Exception as error:  # noqa: BLE001 - a class that the client does not have, or that does not load
         message = f"the result cannot be read back: {error}"
