@@ -16,7 +16,6 @@ from pocket_exec.engine.addition import merge
 from pocket_exec.engine.chunk import describe
 from pocket_exec.engine.fold import Fold
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure, Listener
-from pocket_exec.engine.sums import not_addable
 from pocket_exec.errors import OutputDirectoryError, PocketExecError
 from pocket_exec.runs.directory import OutputDirectory
 from pocket_exec.runs.names import ALL, check_names, result_name
@@ -145,6 +144,9 @@ class ResultWriter:
         total = tree.total()
         for block in tree.dropped:
             names = ", ".join(unit.datasets[block.start : block.stop])
+            # Asking about a run imports this module, and must be answered without what reads events.
+            from pocket_exec.engine.sums import not_addable
+
             self.faults.append(f"{unit.name}: {not_addable(block, names)}")
         if total is None:
             self._units.remove(unit)
