@@ -196,19 +196,23 @@ def test_many_large_files_are_kept_as_fewer_blocks(tmp_path: Path, monkeypatch: 
 
 
 def test_results_that_cannot_be_kept_are_no_reason_to_stop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    import threading
+    class Single:
+        """Travels as it is, and not once it is a sum."""
 
-    class Lock:
-        def __init__(self) -> None:
-            self.lock = threading.Lock()
+        def __init__(self, number: int = 1) -> None:
+            self.number = number
 
-        def __add__(self, other: Any) -> Lock:
-            return self
+        def __add__(self, other: Single) -> Single:
+            return Single(self.number + other.number)
 
-        __iadd__ = __add__
+        def __reduce__(self) -> tuple[Any, ...]:
+            if self.number > 1:
+                raise TypeError("no more than one")
+            return Single, (self.number,)
 
-    total, error = run(tmp_path, items([1]), lambda item: {"out": Lock(), "processed": {item}})
+    total, error = run(tmp_path, items([1]), lambda item: {"out": Single(), "processed": {item}})
     assert error == 0
+    assert total["out"].number == CHUNKS
     assert len(total["processed"]) == CHUNKS
     assert caplog.text.count("the ledger cannot be written") == 1
 
