@@ -57,6 +57,7 @@ class FileLedger:
         self._live: dict[tuple[int, int | None], dict[Place, str]] = {}
         self._superseded: set[str] = set()
         self._dirty: set[int] = set()
+        self._unwritten: set[int] = set()
         self._last, self._cost_s = time.monotonic(), 0.0
         self._broken = self._warned = self._cleared = False
 
@@ -95,16 +96,18 @@ class FileLedger:
             try:
                 for dataset in dirty:
                     wanted = partial(self._wanted, dataset)
-                    self._write(
-                        dataset,
-                        itertools.chain(sums.finished_files(dataset, wanted), sums.open_blocks(dataset, wanted)),
-                    )
+                    # What a write that failed had been given is told as part of a larger sum only.
+                    files = sums.merged if dataset in self._unwritten else sums.finished_files
+                    self._write(dataset, itertools.chain(files(dataset, wanted), sums.open_blocks(dataset, wanted)))
+                self._unwritten.clear()
                 if self._bytes(self._live_keys()) > ROOM:
                     for dataset in dirty:
                         self._write(dataset, sums.merged(dataset, partial(self._wanted, dataset)))
                 self._compact()
             except (OutputDirectoryError, OSError) as error:
                 # There may be room again the next time.
+                self._dirty.update(dirty)
+                self._unwritten.update(dirty)
                 self._warn(str(error))
         self._last = time.monotonic()
         self._cost_s = self._last - begin

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pocket_exec.engine.executor import PocketExecutor
-from pocket_exec.errors import Interrupted
+from pocket_exec.errors import Interrupted, OutputDirectoryError
 from pocket_exec.runs import ledger as module
 from pocket_exec.runs.ledger import FileLedger
 from pocket_exec.runs.segment import read_segment
@@ -224,6 +224,25 @@ def test_what_cannot_be_written_is_no_reason_to_stop(tmp_path: Path, caplog: pyt
     assert error == 0
     assert len(total["processed"]) == CHUNKS
     assert "the ledger cannot be written" in caplog.text
+
+
+def test_what_a_full_disk_has_refused_is_written_when_there_is_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, write = items([1, 2, 3, 4]), module.write_segment
+    counting = Counting()
+
+    def full_at_first(path: Path, blocks: Any) -> Any:
+        if len(counting.calls) < 2 * CHUNKS + 2:
+            raise OutputDirectoryError("the disk is full")
+        return write(path, blocks)
+
+    monkeypatch.setattr(module, "write_segment", full_at_first)
+    run(tmp_path, work, counting)
+    again = Counting()
+    total, error = run(tmp_path, work, again)
+    assert (error, again.calls) == (0, [])
+    assert total == expected(work)
 
 
 def test_a_file_that_everybody_may_write_to_is_not_unpickled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
