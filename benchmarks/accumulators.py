@@ -15,6 +15,8 @@ MEDIUM = (200, 10)
 LARGE = (64, 100)
 """Chunks, and the megabytes of each one's result."""
 QUICK = (16, 1)
+CLIENT = "the client takes in the sum of each task by itself: decrypts, reads, adds, and writes what waits"
+READ_BACK = "two sums, and what one of them is being read from or written as, are there at once"
 SCRIPT = Path(__file__).absolute().parent / "scripts" / "large_results.py"
 
 
@@ -30,11 +32,11 @@ def rows(*, quick: bool) -> Iterator[Row]:
     took = _measured(["pocket_exec:dask", "loop"], rounds, chunks, megabytes)
     what = f"{chunks} chunks with results of {megabytes} MB, 2 workers"
     ours, theirs = _seconds(took["pocket_exec:dask"]), _seconds(took["loop"])
-    yield Row(what, ours, "made and added in one process", theirs, "s", 2)
+    yield Row(what, ours, "made and added in one process", theirs, "s", 2, reason=CLIENT)
     grown = [run["accumulators"] for run in took["pocket_exec:dask"]]
     beside = [run["accumulators"] for run in took["loop"]]
     what = f"the same: growth of the client's memory, in results of {megabytes} MB"
-    yield Row(what, grown, "that one process", beside, "results", 3, Figure.AMOUNT)
+    yield Row(what, grown, "that one process", beside, "results", 3, Figure.AMOUNT, reason=READ_BACK)
 
 
 def _measured(sides: Sequence[str], rounds: int, chunks: int, megabytes: int) -> dict[str, list[dict[str, Any]]]:
