@@ -10,7 +10,6 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 from pocket_exec.errors import ExecutorError
-from pocket_exec.worker.settings import LISTED
 
 LARGEST_ARCHIVE = 50 * 10**6
 """Bytes of modules beside cfg.py that are sent to workers; more is data rather than code."""
@@ -20,8 +19,8 @@ _MODULE_SUFFIXES = (".py", *EXTENSION_SUFFIXES)
 _ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 
 
-def code_archive(directories: Sequence[Path], files: Sequence[Path] = ()) -> tuple[bytes, str]:
-    """Return a zip file and its digest: this project, the modules in ``directories``, and the listed ``files``.
+def code_archive(directories: Sequence[Path]) -> tuple[bytes, str]:
+    """Return a zip file and its digest: this project, and the modules in ``directories``.
 
     The same contents are the same bytes, wherever and whenever they lie. ``python <zip> <settings> <name>`` starts a
     worker (``worker.doorkeeper``).
@@ -37,7 +36,7 @@ def code_archive(directories: Sequence[Path], files: Sequence[Path] = ()) -> tup
     _check_size(users)
     project = {path.relative_to(_PACKAGE.parent).as_posix(): path for path in _PACKAGE.rglob("*.py")}
     # The directory of cfg.py may be the one that this project is imported from.
-    content = {**users, **project, "__main__.py": _PACKAGE / "worker" / "doorkeeper.py", **_listed(files)}
+    content = {**users, **project, "__main__.py": _PACKAGE / "worker" / "doorkeeper.py"}
     data = _zipped(content)
     return data, hashlib.sha256(data).hexdigest()
 
@@ -79,17 +78,6 @@ def _check_size(users: dict[str, Path]) -> None:
             f"the modules beside cfg.py are {total / 1e6:.0f} MB, more than the {LARGEST_ARCHIVE / 1e6:.0f} MB that "
             f"are sent to workers; the largest: {named}; keep data and output in other directories"
         )
-
-
-def _listed(files: Sequence[Path]) -> dict[str, Path]:
-    named: dict[str, Path] = {}
-    for path in files:
-        if path.name in {Path(name).name for name in named}:
-            raise ExecutorError(f"transfer-files: two files are named {path.name}; workers get them in one directory")
-        if not path.is_file():
-            raise ExecutorError(f"transfer-files: no file {path}")
-        named[f"{LISTED}/{path.name}"] = path
-    return named
 
 
 def _zipped(content: dict[str, Path]) -> bytes:

@@ -6,7 +6,6 @@ Until the preflight has passed it imports the standard library only.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import traceback
 import zipfile
@@ -17,7 +16,7 @@ from typing import NoReturn
 from pocket_exec.worker import preflight
 from pocket_exec.worker.endings import Endings
 from pocket_exec.worker.preflight import WorkerFaultError
-from pocket_exec.worker.settings import LISTED, TLSFiles, WorkerSettings
+from pocket_exec.worker.settings import TLSFiles, WorkerSettings
 from pocket_exec.worker.statuses import LOG_MARK, WorkerExit
 
 
@@ -79,7 +78,6 @@ def prepare(settings: WorkerSettings, name: str, archive: Path, endings: Endings
     try:
         with zipfile.ZipFile(archive) as content:
             content.extractall(code)
-        place_files(code / LISTED, settings)
     except OSError as error:
         raise WorkerFaultError(
             WorkerExit.DIRECTORY, f"the code cannot be unpacked in {endings.directory}: {error.strerror or error}"
@@ -99,11 +97,3 @@ def prepare(settings: WorkerSettings, name: str, archive: Path, endings: Endings
         say(name, f"warning: {told}")
     preflight.check_interface(settings.interface)
     preflight.check_scheduler(settings.scheduler, settings.tls)
-
-
-def place_files(listed: Path, settings: WorkerSettings) -> None:
-    """Put the files that the user has listed into the working directory, where it is the job's own."""
-    if settings.working_files and listed.is_dir():
-        for path in listed.iterdir():
-            if not Path(path.name).exists():
-                shutil.copy(path, path.name)

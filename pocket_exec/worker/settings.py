@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-LISTED = "pocket-exec-files"
-"""Directory in the code archive for the files that the user has listed."""
-
 
 @dataclass(frozen=True)
 class TLSFiles:
@@ -48,8 +45,6 @@ class WorkerSettings:
     nanny: bool = True
     dask_config: Mapping[str, Any] = field(default_factory=dict)
     """Dask's own settings, by dotted key."""
-    working_files: bool = False
-    """Whether the archive's listed files are put into the working directory, which must be the job's own."""
     fix: str = ""
     """What the user can do when the worker's software does not fit."""
 

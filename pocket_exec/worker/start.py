@@ -130,7 +130,6 @@ def worker_settings(
     modules: Sequence[str] = (),
     dask_config: Mapping[str, Any] | None = None,
     lifetime_s: int | None = None,
-    working_files: bool = False,
 ) -> WorkerSettings:
     """Return what the worker's process is told; ``files`` without certificates is a scheduler without encryption."""
     tls = None
@@ -152,7 +151,6 @@ def worker_settings(
         interface=options.worker_interface,
         lifetime_s=lifetime_s,
         dask_config=dict(dask_config or {}),
-        working_files=working_files,
         fix=_fix(image, versions),
     )
 

@@ -12,7 +12,6 @@ import pytest
 import pocket_exec
 from pocket_exec.errors import ExecutorError
 from pocket_exec.worker.archive import code_archive, modules_in
-from pocket_exec.worker.settings import LISTED
 
 
 def made(directory: Path, *names: str) -> Path:
@@ -22,8 +21,8 @@ def made(directory: Path, *names: str) -> Path:
     return directory
 
 
-def names(directories: list[Path], files: list[Path] | None = None) -> list[str]:
-    return zipfile.ZipFile(io.BytesIO(code_archive(directories, files or [])[0])).namelist()
+def names(directories: list[Path]) -> list[str]:
+    return zipfile.ZipFile(io.BytesIO(code_archive(directories)[0])).namelist()
 
 
 def found(directory: Path) -> list[str]:
@@ -93,22 +92,6 @@ def test_a_directory_with_this_project_in_it_is_archived_once() -> None:
 
 def test_hostile_names_are_archived(hostile: str, tmp_path: Path) -> None:
     assert f"{hostile}.py" in names([made(tmp_path, f"{hostile}.py")])
-
-
-def test_listed_files_come_along_whatever_they_are(tmp_path: Path, hostile: str) -> None:
-    made(tmp_path, f"{hostile}.onnx")
-    assert f"{LISTED}/{hostile}.onnx" in names([], [tmp_path / f"{hostile}.onnx"])
-
-
-def test_a_listed_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ExecutorError, match=r"transfer-files: no file .*weights\.onnx"):
-        code_archive([], [tmp_path / "weights.onnx"])
-
-
-def test_two_listed_files_of_one_name_are_refused(tmp_path: Path) -> None:
-    made(tmp_path, "a/w.onnx", "b/w.onnx")
-    with pytest.raises(ExecutorError, match=r"two files are named w\.onnx"):
-        code_archive([], [tmp_path / "a" / "w.onnx", tmp_path / "b" / "w.onnx"])
 
 
 def test_modules_too_large_to_be_code_are_refused_and_the_largest_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pocket_exec.worker.entry import place_files, read_settings
+from pocket_exec.worker.entry import read_settings
 from pocket_exec.worker.preflight import (
     WorkerFaultError,
     check_files,
@@ -82,19 +82,3 @@ def test_a_scratch_directory_that_is_named_but_not_there_is_passed_over(
 def test_a_directory_that_cannot_be_made_is_a_fault() -> None:
     with pytest.raises(WorkerFaultError, match=r"/dev/null/x: Not a directory; see local-directory"):
         private_directory(replace(SETTINGS, local_directory="/dev/null/x"), "w-1")
-
-
-def test_listed_files_are_put_into_a_working_directory_that_is_the_jobs_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for directory in ("listed", "job"):
-        (tmp_path / directory).mkdir()
-    (tmp_path / "listed" / "weights.onnx").write_text("new")
-    (tmp_path / "listed" / "there.json").write_text("new")
-    (tmp_path / "job" / "there.json").write_text("the job's")
-    monkeypatch.chdir(tmp_path / "job")
-    place_files(tmp_path / "listed", SETTINGS)
-    assert not Path("weights.onnx").exists()
-    place_files(tmp_path / "listed", replace(SETTINGS, working_files=True))
-    assert Path("weights.onnx").read_text() == "new"
-    assert Path("there.json").read_text() == "the job's"

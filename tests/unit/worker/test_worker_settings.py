@@ -27,7 +27,6 @@ FULL = WorkerSettings(
     interface="ib0",
     lifetime_s=3000,
     dask_config={"distributed.worker.memory.target": False},
-    working_files=True,
     fix="do this",
 )
 
