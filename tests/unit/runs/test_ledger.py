@@ -17,7 +17,7 @@ from pocket_exec.engine.executor import PocketExecutor
 from pocket_exec.errors import Interrupted, OutputDirectoryError
 from pocket_exec.runs import ledger as module
 from pocket_exec.runs.ledger import FileLedger
-from pocket_exec.runs.segment import read_segment
+from pocket_exec.runs.segment import read_segment, write_segment
 
 CHUNKS = 6
 
@@ -229,13 +229,13 @@ def test_what_cannot_be_written_is_no_reason_to_stop(tmp_path: Path, caplog: pyt
 def test_what_a_full_disk_has_refused_is_written_when_there_is_room_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work, write = items([1, 2, 3, 4]), module.write_segment
+    work = items([1, 2, 3, 4])
     counting = Counting()
 
     def full_at_first(path: Path, blocks: Any) -> Any:
         if len(counting.calls) < 2 * CHUNKS + 2:
             raise OutputDirectoryError("the disk is full")
-        return write(path, blocks)
+        return write_segment(path, blocks)
 
     monkeypatch.setattr(module, "write_segment", full_at_first)
     run(tmp_path, work, counting)
