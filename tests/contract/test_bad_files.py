@@ -127,7 +127,7 @@ def test_skip_bad_files_gives_a_whole_result_that_lists_what_is_missing(
 def test_a_branch_that_is_not_there_is_the_processors_error(good: list[str], tmp_path: Path) -> None:
     with pytest.raises(ProcessingError, match="nonsense") as caught:
         pocket_exec.run({"DY": good}, no_such_branch, outputdir=tmp_path / "out")
-    assert "no_such_branch" in str(caught.value)
+    assert "no_such_branch" in "".join(caught.value.__notes__)
     assert json.loads((tmp_path / "out" / "run.json").read_text())["status"]["code"] == 5
 
 
