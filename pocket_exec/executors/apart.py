@@ -34,6 +34,11 @@ class Apart(Generic[Item]):
         """Note that an item has a worker for itself."""
         self._workers[item] = worker
 
+    def moved(self, item: Item, other: Item) -> None:
+        """Let another item take an item's place."""
+        if item in self._workers:
+            self._workers[other] = self._workers.pop(item)
+
     def drop(self, item: Item) -> None:
         """Forget an item, apart or not."""
         self._workers.pop(item, None)

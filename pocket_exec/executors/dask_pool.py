@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import operator
 import pickle
 import queue
@@ -29,6 +30,8 @@ from pocket_exec.engine.remote import Attempt, Packed, lost, unpacked
 from pocket_exec.errors import FarmError
 from pocket_exec.executors.apart import Apart
 
+log = logging.getLogger(__name__)
+
 QUEUED_PER_THREAD = 2
 """Items in flight per worker thread: one at work, one waiting."""
 BATCH_S = 10.0
@@ -37,6 +40,9 @@ AT_ONCE_BYTES = 10**7
 """Answers that are fetched at once, all together: of large ones, no more than the one that is added next."""
 THREADS_SEEN_EVERY_S = 1.0
 CONNECTION_SEEN_EVERY_S = 5.0
+FUNCTION_S = 60.0
+"""How long a function that was there may be gone: Dask computes it anew where workers have died, and it has been seen
+to assign that to a worker that never begins (distributed 2026.8)."""
 
 _AS_A_RULE = (
     "; as a rule it needs more memory than there is (give a smaller chunksize, or a larger mem-per-worker), "
@@ -74,6 +80,9 @@ class DaskPool:
         self._done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._data = b""
         self._attempt: Future[Any] | None = None
+        self._attempt_seen: float | None = None
+        self._items: dict[Future[Any], tuple[bytes, dict[str, Any]]] = {}
+        """What was submitted, for as long as it may have to be submitted once more."""
         self._run = ""
         self._numbers = itertools.count()
         self._waiting: list[Future[Any]] = []
@@ -91,7 +100,7 @@ class DaskPool:
         self._run = uuid.uuid4().hex[:8]
         self._alive_seen = time.monotonic()
         self._check_connection()
-        self._attempt = self._sent()
+        self._attempt, self._attempt_seen = self._sent(), None
 
     def _sent(self) -> Future[Any]:
         with warnings.catch_warnings():
@@ -128,11 +137,13 @@ class DaskPool:
     def _submitted(self, task: int, item: object, **how: Any) -> Future[Any]:
         if self._moved:
             item = _at(item, self._moved)
+        return self._started(task, cloudpickle.dumps(item), how)
+
+    def _started(self, task: int, data: bytes, how: dict[str, Any]) -> Future[Any]:
         # The scheduler unpickles what it is sent: these are all names that it knows.
         key = f"chunk-{self._run}-{next(self._numbers)}"
-        data = cloudpickle.dumps(item)
         future = self._client.submit(operator.call, self._attempt, data, key=key, pure=False, **how)
-        self._flying[future] = task
+        self._flying[future], self._items[future] = task, (data, how)
         future.add_done_callback(self._done.put)
         return future
 
@@ -158,6 +169,7 @@ class DaskPool:
             if deadline is not None and time.monotonic() >= deadline:
                 return []
             self._check_alive()
+            self._check_function()
             dead = self._apart.lost(self._workers_now()) if self._apart else []
             if dead:
                 return [self._died(future) for future in dead]
@@ -166,6 +178,7 @@ class DaskPool:
         """Cancel all tasks in flight."""
         futures = list(self._flying)
         self._flying.clear()
+        self._items.clear()
         self._waiting.clear()
         self._apart = Apart()
         if futures and self._client.status == "running":
@@ -183,10 +196,11 @@ class DaskPool:
 
     def _answers(self, ready: list[Future[Any]]) -> list[tuple[int, Answer]]:
         arrived = self._gathered([future for future in ready if future.status == "finished"])
-        self._alive_seen = time.monotonic()
+        self._alive_seen = self._attempt_seen = time.monotonic()
         answers = []
         for future in ready:
             task = self._flying.pop(future)
+            self._items.pop(future, None)
             self._apart.drop(future)
             if future not in arrived:
                 answers.append((task, self._failed(future)))
@@ -208,14 +222,19 @@ class DaskPool:
     def _values(self, futures: list[Future[Any]]) -> list[Any]:
         """Fetch results; what was lost with its worker is computed once more meanwhile, by Dask itself.
 
+        There are none where Dask does not come to an end with that.
+
         Raises:
             FarmError: as ``wait``; Dask would wait for a worker for ever.
         """
         gather = self._client.gather(futures, errors="skip", direct=self._direct, asynchronous=True)
         values = asyncio.run_coroutine_threadsafe(gather, self._client.loop.asyncio_loop)  # type: ignore[union-attr]  # it is running
+        end = time.monotonic() + FUNCTION_S
         try:
             while not wait_for([values], CONNECTION_SEEN_EVERY_S).done:
                 self._check_alive()
+                if time.monotonic() > end and any(future.status != "finished" for future in futures):
+                    return []
                 if self._apart and {*futures} & {*self._apart.lost(self._workers_now())}:
                     return []
             fetched: list[Any] = values.result()
@@ -229,12 +248,16 @@ class DaskPool:
         """Answer for an item whose own worker is gone."""
         self._apart.drop(future)
         self._client.cancel([future], force=True)
+        self._items.pop(future, None)
         return self._flying.pop(future), lost(f"the worker that it had for itself died{_AS_A_RULE}")
 
     def _failed(self, future: Future[Any]) -> Answer:
         if future.status != "error":
             self._check_connection()
-            return lost(f"its task was {future.status}")
+            status = future.status
+            if status != "cancelled":
+                self._client.cancel([future], force=True)
+            return lost(f"its task was {status}")
         error = future.exception()
         if isinstance(error, KilledWorker):
             if self._attempt is not None and self._attempt.status == "error":
@@ -258,6 +281,22 @@ class DaskPool:
             raise FarmError(text)
         elif now - self._alive_seen > self._patience_s:
             raise FarmError(f"no worker for {self._patience_s:.0f} s, and none is coming; see worker-timeout")
+
+    def _check_function(self) -> None:
+        """Send the function once more where it has been gone for too long, and with it all that waits for it."""
+        now = time.monotonic()
+        assert self._attempt is not None
+        if self._attempt.status == "finished":
+            self._attempt_seen = now
+        if self._attempt_seen is None or now - self._attempt_seen < FUNCTION_S:
+            return
+        log.info("the workers have lost the processor; it is sent once more")
+        self._attempt, self._attempt_seen = self._sent(), now
+        waiting = [future for future in self._flying if future.status in ("pending", "lost")]
+        for future in waiting:
+            task, (data, how) = self._flying.pop(future), self._items.pop(future)
+            self._apart.moved(future, self._started(task, data, how))
+        self._client.cancel(waiting, force=True)
 
     def _workers_now(self) -> dict[str, int]:
         """Return the threads of each worker."""

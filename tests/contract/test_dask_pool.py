@@ -73,6 +73,27 @@ def test_a_result_that_is_lost_with_the_last_worker_is_a_farm_error(tmp_path: Pa
             pool.wait(None)
 
 
+def test_a_function_that_dask_has_lost_for_good_is_sent_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_pool, "FUNCTION_S", 1.0)
+    monkeypatch.setattr(dask_pool, "CONNECTION_SEEN_EVERY_S", 0.5)
+    with (
+        dask_processes.scheduler(tmp_path) as (address, _),
+        dask_processes.worker(address, tmp_path / "one"),
+        pocket_exec.open_executor(f"dask@{address}", worker_timeout=60) as executor,
+    ):
+        pool: DaskPool = executor.pool
+        pool.load(count)
+        # Dask loses it in a race that cannot be had at will: here it waits for a worker that there never is.
+        pool._attempt = pool._client.submit(len, "", resources={"nobody": 1}, pure=False)
+        pool._attempt_seen = time.monotonic()
+        pool.submit(7, items(1)[0])
+        ((task, answer),) = pool.wait(60)
+    assert (task, answer.trouble) == (7, None)
+    assert answer.value["out"]["n"] == 10
+
+
 def leisurely(item: WorkItem) -> dict[str, Any]:
     time.sleep(0.1)
     return count(item)
