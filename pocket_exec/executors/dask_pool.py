@@ -165,7 +165,9 @@ class DaskPool:
             if self._waiting:
                 at_once = max(1, AT_ONCE_BYTES // self._each)
                 ready, self._waiting = self._waiting[:at_once], self._waiting[at_once:]
-                return self._answers(ready)
+                if answers := self._answers(ready):
+                    return answers
+                continue
             if deadline is not None and time.monotonic() >= deadline:
                 return []
             self._check_alive()
@@ -199,6 +201,10 @@ class DaskPool:
         self._alive_seen = self._attempt_seen = time.monotonic()
         answers = []
         for future in ready:
+            if future not in arrived and future.status in ("pending", "lost"):
+                # Its worker died before it was fetched: Dask computes it once more, in its own time.
+                future.add_done_callback(self._done.put)
+                continue
             task = self._flying.pop(future)
             self._items.pop(future, None)
             self._apart.drop(future)
@@ -220,20 +226,17 @@ class DaskPool:
         return {future: values[0] for future, values in alone if values}
 
     def _values(self, futures: list[Future[Any]]) -> list[Any]:
-        """Fetch results; what was lost with its worker is computed once more meanwhile, by Dask itself.
-
-        There are none where Dask does not come to an end with that.
+        """Fetch results; there are none where one of them turns out to be lost with its worker.
 
         Raises:
             FarmError: as ``wait``; Dask would wait for a worker for ever.
         """
         gather = self._client.gather(futures, errors="skip", direct=self._direct, asynchronous=True)
         values = asyncio.run_coroutine_threadsafe(gather, self._client.loop.asyncio_loop)  # type: ignore[union-attr]  # it is running
-        end = time.monotonic() + FUNCTION_S
         try:
             while not wait_for([values], CONNECTION_SEEN_EVERY_S).done:
                 self._check_alive()
-                if time.monotonic() > end and any(future.status != "finished" for future in futures):
+                if any(future.status != "finished" for future in futures):
                     return []
                 if self._apart and {*futures} & {*self._apart.lost(self._workers_now())}:
                     return []
