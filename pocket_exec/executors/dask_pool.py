@@ -40,7 +40,7 @@ AT_ONCE_BYTES = 10**7
 """Answers that are fetched at once, all together: of large ones, no more than the one that is added next."""
 THREADS_SEEN_EVERY_S = 1.0
 CONNECTION_SEEN_EVERY_S = 5.0
-FUNCTION_S = 60.0
+FUNCTION_S = 20.0
 """How long a function that was there may be gone: Dask computes it anew where workers have died, and it has been seen
 to assign that to a worker that never begins (distributed 2026.8)."""
 

@@ -120,7 +120,7 @@ def test_a_scheduler_that_goes_away_leaves_the_sum_so_far(tmp_path: Path) -> Non
         assert isinstance(error, PartialResult)
         assert "scheduler" in executor.report.stopped
         assert total["out"]["n"] >= 100
-        assert time.monotonic() - start < 30
+        assert time.monotonic() - start < 120
 
 
 def test_a_run_whose_workers_are_all_gone_ends_after_worker_timeout_with_the_sum_so_far(tmp_path: Path) -> None:
