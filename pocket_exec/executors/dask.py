@@ -12,7 +12,7 @@ import sys
 import tempfile
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -260,7 +260,9 @@ def _plugin(client: Client, plugin: CodePlugin | None) -> Iterator[None]:
         yield
     finally:
         if client.status == "running":
-            client.unregister_worker_plugin(plugin.name)
+            # The scheduler may have gone, and this client not have noticed.
+            with suppress(OSError):
+                client.unregister_worker_plugin(plugin.name)
 
 
 @contextmanager
