@@ -301,7 +301,7 @@ def test_a_worker_that_nobody_needs_any_more_ends_at_the_signal_without_grace(tm
 
 
 def test_a_worker_is_told_to_end_by_its_scheduler_and_by_nothing_before() -> None:
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
         assert not told_to_end()
         (address,) = cluster.scheduler.workers
         cluster.sync(_close_worker, cluster.scheduler, address)
