@@ -27,11 +27,12 @@ def show_ledger(outputdir: Path) -> None:
     if not directory.is_dir():
         raise OutputDirectoryError(f"{outputdir}: no ledger there; it is in the output directory of a run")
     rows: list[tuple[str, ...]] = []
+    unsound: list[tuple[str, ...]] = []
     for path in sorted(directory.glob(f"*{SUFFIX}")):
         try:
             segment = read_segment(path)
         except SegmentError as error:
-            rows.append((path.name, "", "", "", "", "", str(error)))
+            unsound.append((path.name, "", "", "", "", "", str(error)))
             continue
         for entry in segment.entries:
             try:
@@ -40,7 +41,7 @@ def show_ledger(outputdir: Path) -> None:
             except (SegmentError, OSError) as error:
                 sound = str(error)
             rows.append((*_block(entry.what), f"{entry.chunks}", f"{entry.events:,}", size(entry.size), sound))
-    print_columns(("dataset", "file", "entries", "chunks", "events", "size", "state"), rows)
+    print_columns(("dataset", "file", "entries", "chunks", "events", "size", "state"), [*sorted(rows), *unsound])
     record = read_record(outputdir / "run.json").record
     if record is not None and (planned := sum(row.chunks for row in record.datasets)):
         done = sum(row.chunks_done for row in record.datasets)

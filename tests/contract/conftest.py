@@ -69,7 +69,7 @@ def _start(protocol: str, directory: Path) -> Scheduler:
         "if __name__ == '__main__':\n"
         "    secure = sys.argv[1] == 'tls'\n"
         "    with LocalCluster(n_workers=1, threads_per_worker=1, processes=True, host='127.0.0.1',\n"
-        "        protocol=sys.argv[1] + '://', dashboard_address=None, memory_limit=2 * 10**9,\n"
+        "        protocol=sys.argv[1] + '://', dashboard_address='127.0.0.1:0', memory_limit=2 * 10**9,\n"
         "        security=Security() if secure else None) as cluster:\n"
         "        pathlib.Path(sys.argv[2]).write_text(cluster.scheduler_address)\n"
         "        signal.signal(signal.SIGTERM, lambda *_: sys.exit())\n"
