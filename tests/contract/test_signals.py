@@ -22,10 +22,10 @@ from tests.contract.conftest import Named
 CFG = Path(__file__).parent / "analyses" / "slow.py"
 
 
-def started(named: Named, directory: Path, file: Path, fast: int) -> subprocess.Popen[bytes]:
-    """Start a run and wait until it is in its slow part."""
+def started(named: Named, directory: Path, file: Path) -> subprocess.Popen[bytes]:
+    """Start a run and wait until it has a chunk and is at one that is slow."""
     sign = directory / "slow now"
-    environment = {**os.environ, "SLOW_FILE": str(file), "SLOW_FROM": str(fast), "SLOW_SIGN": str(sign)}
+    environment = {**os.environ, "SLOW_FILE": str(file), "SLOW_SIGN": str(sign)}
     command = [sys.executable, "-c", "from pocket_exec.cli import runner; runner()"]
     command += ["--cfg", str(CFG), "-o", str(directory / "out"), *named.arguments]
     with (directory / "stderr").open("wb") as err:
@@ -37,7 +37,6 @@ def started(named: Named, directory: Path, file: Path, fast: int) -> subprocess.
         assert process.poll() is None, (directory / "stderr").read_text()
         assert time.monotonic() < end, (directory / "stderr").read_text()
         time.sleep(0.05)
-    time.sleep(0.5)
     return process
 
 
@@ -49,7 +48,7 @@ def file(zmumu_files: dict[str, list[Path]]) -> Path:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_what_is_there(named: Named, number: signal.Signals, tmp_path: Path, file: Path) -> None:
-    process = started(named, tmp_path, file, fast=100)
+    process = started(named, tmp_path, file)
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
     status = process.wait(120)
@@ -70,7 +69,7 @@ def test_a_signal_saves_what_is_there(named: Named, number: signal.Signals, tmp_
 
 
 def test_ctrl_c_in_a_terminal_is_answered_by_the_run_alone(named: Named, tmp_path: Path, file: Path) -> None:
-    process = started(named, tmp_path, file, fast=100)
+    process = started(named, tmp_path, file)
     # As a terminal does: to every process of the foreground.
     os.killpg(process.pid, signal.SIGINT)
     (tmp_path / "slow now").unlink()
@@ -84,7 +83,7 @@ def test_ctrl_c_in_a_terminal_is_answered_by_the_run_alone(named: Named, tmp_pat
 def test_a_closed_terminal_saves_what_is_there(tmp_path: Path, file: Path) -> None:
     master, terminal = pty.openpty()
     sign = tmp_path / "slow now"
-    environment = {**os.environ, "SLOW_FILE": str(file), "SLOW_FROM": "100", "SLOW_SIGN": str(sign), "TERM": "xterm"}
+    environment = {**os.environ, "SLOW_FILE": str(file), "SLOW_SIGN": str(sign), "TERM": "xterm"}
     process = subprocess.Popen(
         [
             sys.executable,
