@@ -29,8 +29,8 @@ class _State:
 def interrupts_raised() -> Iterator[None]:
     """Raise ``Interrupted`` at the first of the signals; a second one is answered, a third one ends the process.
 
-    For the command line only: the Python API installs no handler. After a signal they stay: closed terminals send two,
-    and the second one may find the process at its way out.
+    For the command line only: the Python API installs no handler. A closed terminal sends SIGHUP twice, as a rule: once
+    that is what ended the run, another one no longer matters.
     """
     before = {number: signal.getsignal(number) for number in SIGNALS}
     _State.held, _State.pending, _State.first, _State.seen = 0, None, None, 0
@@ -41,9 +41,10 @@ def interrupts_raised() -> Iterator[None]:
     try:
         yield
     finally:
-        if not _State.seen:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        if _State.first == signal.SIGHUP:
+            before[signal.SIGHUP] = signal.SIG_IGN
+        for number, handler in before.items():
+            signal.signal(number, handler)
         _State.first = None
 
 
