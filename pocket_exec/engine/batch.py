@@ -11,6 +11,7 @@ from typing import Any
 from pocket_exec.engine.addition import merge
 from pocket_exec.engine.chunk import Answer, attempt
 from pocket_exec.engine.fold import Block, Fold
+from pocket_exec.engine.leaving import stays_for
 from pocket_exec.engine.reading import announced
 
 
@@ -61,7 +62,7 @@ class BatchDone:
     failed: dict[int, Answer] = field(default_factory=dict)
     """Chunks without a value."""
     left: tuple[int, ...] = ()
-    """Chunks that were not begun: the time was over."""
+    """Chunks that were not begun: the batch's time, or the worker's, was over."""
 
 
 def cancelled() -> bool:
@@ -86,12 +87,13 @@ class RunBatch:
         self.add = add
 
     def __call__(self, batch: Batch) -> BatchDone:
-        """Process the chunks of ``batch``; what one of them raises costs no other."""
+        """Process the chunks of ``batch``, as many as there is time for; what one of them raises costs no other."""
         begin = time.perf_counter()
         done, sums = BatchDone(), _Sums(batch.files)
         with announced([item for _, _, item in _chunks(batch)]):
             for position, (span, number, item) in enumerate(_chunks(batch)):
-                if position and (time.perf_counter() - begin > batch.budget_s or cancelled()):
+                over = time.perf_counter() - begin > batch.budget_s or cancelled()
+                if position and (over or not stays_for(max(done.seconds.values(), default=0.0))):
                     done.left = tuple(range(position, len(batch)))
                     break
                 answer = attempt(self.function, item)

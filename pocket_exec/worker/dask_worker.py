@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import random
+import time
+
+from pocket_exec.engine.leaving import LEAVES_AT
 from pocket_exec.worker.preflight import WorkerFaultError
 from pocket_exec.worker.settings import WorkerSettings
 from pocket_exec.worker.statuses import WorkerExit
@@ -10,8 +15,8 @@ LEAVE_APART = 0.1
 """Part of their lifetime by which workers that came together leave apart, so that not all are missed at once."""
 
 
-def arguments(settings: WorkerSettings, name: str, directory: str) -> list[str]:
-    """Return the arguments of ``dask worker``.
+def arguments(settings: WorkerSettings, name: str, directory: str, lifetime_s: int | None = None) -> list[str]:
+    """Return the arguments of ``dask worker``, which leaves after ``lifetime_s`` seconds.
 
     Its web page stays off, and the port that answers for it all the same on this machine: it knows no encryption.
     """
@@ -25,7 +30,7 @@ def arguments(settings: WorkerSettings, name: str, directory: str) -> list[str]:
         "--worker-port": settings.worker_port,
         "--nanny-port": settings.nanny_port if settings.nanny else None,
         "--interface": settings.interface,
-        **_lifetime(settings.lifetime_s),
+        "--lifetime": f"{lifetime_s}s" if lifetime_s is not None else None,
     }
     return words + [word for option, value in given.items() if value is not None for word in (option, value)]
 
@@ -40,14 +45,6 @@ def told_to_end() -> bool:
     return bool(nannies) and all(nanny.status is Status.closing_gracefully or not nanny.is_alive() for nanny in nannies)
 
 
-def _lifetime(longest_s: int | None) -> dict[str, str]:
-    if longest_s is None:
-        return {}
-    # Dask adds up to the stagger, or takes it away.
-    stagger = longest_s * LEAVE_APART / 2
-    return {"--lifetime": f"{longest_s - stagger:.0f}s", "--lifetime-stagger": f"{stagger:.0f}s"}
-
-
 def run(settings: WorkerSettings, name: str, directory: str) -> None:
     """Run the worker to its end.
 
@@ -59,10 +56,13 @@ def run(settings: WorkerSettings, name: str, directory: str) -> None:
 
     # Its HTTP server starts all the same; it tells nothing without these.
     dask.config.set({**settings.dask_config, "distributed.worker.http.routes": []})
+    lifetime_s = None
+    if settings.lifetime_s is not None:
+        lifetime_s = int(settings.lifetime_s * (1 - LEAVE_APART * random.random()))
+        os.environ[LEAVES_AT] = str(time.time() + lifetime_s)
+    words = arguments(settings, name, directory, lifetime_s)
     try:
-        dask_worker.main.main(
-            args=arguments(settings, name, directory), prog_name="pocket-exec-worker", standalone_mode=False
-        )
+        dask_worker.main.main(args=words, prog_name="pocket-exec-worker", standalone_mode=False)
     except SystemExit as end:
         if end.code:
             raise WorkerFaultError(

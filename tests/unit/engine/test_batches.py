@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from coffea.processor.executor import WorkItem
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from pocket_exec.engine.batch import Batch, RunBatch
 from pocket_exec.engine.batches import Batches, Pace
 from pocket_exec.engine.chunk import Answer, Trouble, attempt
 from pocket_exec.engine.executor import PocketExecutor
+from pocket_exec.engine.leaving import LEAVES_AT, stays_for
 from pocket_exec.engine.outcome import FaultKind
 from pocket_exec.engine.plan import plan
 from pocket_exec.engine.policy import Policy
@@ -231,6 +234,26 @@ def test_a_batch_whose_time_is_over_gives_back_the_rest() -> None:
     done = RunBatch(value)(batch)
     assert list(done.seconds) == [0]
     assert done.left == (1, 2, 3)
+
+
+@pytest.mark.parametrize(("leaves_in_s", "begun"), [(-5.0, 1), (3600.0, 4)])
+def test_a_worker_that_is_about_to_leave_gives_back_the_rest(
+    leaves_in_s: float, begun: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LEAVES_AT, str(time.time() + leaves_in_s))
+    work = items([4])
+    batch = Batches(plan(work)).batch((0, 1, 2, 3), 60.0, lambda item: item)
+    done = RunBatch(value)(batch)
+    assert (len(done.seconds), done.left) == (begun, tuple(range(begun, 4)))
+
+
+def test_a_worker_knows_whether_it_stays_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(LEAVES_AT, raising=False)
+    assert stays_for(1e9)
+    monkeypatch.setenv(LEAVES_AT, str(time.time() + 100))
+    assert [stays_for(50), stays_for(200)] == [True, False]
+    monkeypatch.setenv(LEAVES_AT, "soon")
+    assert stays_for(1e9)
 
 
 def test_a_batch_is_longer_where_its_answer_keeps_the_client_busy_and_never_too_short_to_be_worth_it() -> None:

@@ -70,7 +70,7 @@ def test_without_certificates_there_is_no_encryption() -> None:
 
 
 def test_settings_become_arguments_of_dasks_worker() -> None:
-    words = arguments(FULL, "w-1", "/scratch/own")
+    words = arguments(FULL, "w-1", "/scratch/own", 2850)
     assert words[0] == "tls://host:8786"
     given = dict(itertools.pairwise(words))
     assert given["--name"] == "w-1"
@@ -78,7 +78,7 @@ def test_settings_become_arguments_of_dasks_worker() -> None:
     assert given["--memory-limit"] == "1000000000"
     assert given["--local-directory"] == "/scratch/own"
     assert given["--worker-port"] == given["--nanny-port"] == "10000:10100"
-    assert (given["--lifetime"], given["--lifetime-stagger"]) == ("2850s", "150s")
+    assert given["--lifetime"] == "2850s"
     assert given["--tls-key"] == "key.pem"
     assert "--nanny" in words
 
