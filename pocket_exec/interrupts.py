@@ -24,6 +24,10 @@ class _State:
     """The first signal of the run, for as long as the handlers are installed."""
     seen = 0
 
+    @classmethod
+    def reset(cls) -> None:
+        cls.held, cls.pending, cls.first, cls.seen = 0, None, None, 0
+
 
 @contextmanager
 def interrupts_raised() -> Iterator[None]:
@@ -33,7 +37,7 @@ def interrupts_raised() -> Iterator[None]:
     that is what ended the run, another one no longer matters.
     """
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    _State.held, _State.pending, _State.first, _State.seen = 0, None, None, 0
+    _State.reset()
     for number in SIGNALS:
         # What nohup has set to be ignored stays ignored.
         if before[number] is not signal.SIG_IGN:

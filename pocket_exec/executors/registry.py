@@ -54,9 +54,12 @@ class Entry:
 
     name: str
     target: str
-    source: str
-    """The distribution that brings it, with its version."""
     point: EntryPoint
+
+    @property
+    def source(self) -> str:
+        """The distribution that brings it, with its version."""
+        return _source(self.point)
 
     @property
     def ours(self) -> bool:
@@ -69,7 +72,7 @@ class Registry:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries: dict[str, list[Entry]] = {}
-        for entry in sorted(entries, key=lambda entry: (entry.name, entry.source, entry.target)):
+        for entry in sorted(entries, key=lambda entry: (entry.name, entry.target)):
             same = self._entries.setdefault(entry.name, [])
             if all(entry.target != other.target for other in same):
                 same.append(entry)
@@ -77,7 +80,7 @@ class Registry:
     @classmethod
     def installed(cls) -> Registry:
         """Read the entry points of all installed packages; none is imported."""
-        return cls(Entry(point.name, point.value, _source(point), point) for point in entry_points(group=GROUP))
+        return cls(Entry(point.name, point.value, point) for point in entry_points(group=GROUP))
 
     def names(self) -> list[str]:
         """Return all names, sorted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import platform
 import time
@@ -196,6 +197,7 @@ def _signal(status: int, interrupt: KeyboardInterrupt | None) -> str | None:
     return {129: "SIGHUP", 130: "SIGINT", 143: "SIGTERM"}.get(status)
 
 
+@functools.cache
 def _version(name: str) -> str:
     try:
         return version(name)
