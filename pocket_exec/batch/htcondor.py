@@ -74,11 +74,11 @@ class HTCondor(BatchSystem):
 
     def submit(self, submission: Submission) -> tuple[str, ...]:
         """Submit all jobs to the first schedd that takes them; one that does not is asked last the next time."""
-        text = self.describe(submission)
+        submission.write(_file_name(submission), self.describe(submission))
         failures: list[FarmError] = []
         for schedd in tuple(self._schedds):
             try:
-                return self._submit_to(schedd, text, submission)
+                return self._submit_to(schedd, submission)
             except CommandMissingError:
                 raise
             except FarmError as error:
@@ -90,8 +90,7 @@ class HTCondor(BatchSystem):
         clean = all(isinstance(error, SubmitError) for error in failures)
         raise (SubmitError if clean else CommandError)("\n".join(str(error) for error in failures))
 
-    def _submit_to(self, schedd: str | None, text: str, submission: Submission) -> tuple[str, ...]:
-        (submission.directory / _file_name(submission)).write_text(text, encoding="utf-8")
+    def _submit_to(self, schedd: str | None, submission: Submission) -> tuple[str, ...]:
         args = self._submit_words(schedd, submission)
         try:
             done = self._commands(args, cwd=submission.directory, timeout_s=self._commands.submit_timeout_s)

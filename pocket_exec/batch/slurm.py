@@ -101,7 +101,7 @@ class Slurm(BatchSystem):
     def submit(self, submission: Submission) -> tuple[str, ...]:
         """Submit all jobs as one array."""
         args = self.submit_words(submission)
-        (submission.directory / args[-1]).write_text(self.describe(submission), encoding="utf-8")
+        submission.write(args[-1], self.describe(submission))
         unset = [_variable(name) for name in directives_of(submission, self._options)]
         try:
             done = self._commands(

@@ -94,6 +94,18 @@ class Submission:
     working_directory: Path | None = None
     """Directory in which the jobs start, on a shared file system; None for ``directory``."""
 
+    def write(self, name: str, text: str) -> None:
+        """Write a submit file into the private directory.
+
+        Raises:
+            SubmitError: the disk does not take it.
+        """
+        path = self.directory / name
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise SubmitError(f"{path}: {error.strerror or error}; nothing was submitted") from error
+
 
 class SubmitError(FarmError):
     """A submission that failed; nothing of it is in the queue."""

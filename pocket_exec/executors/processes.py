@@ -23,6 +23,7 @@ from loky.process_executor import BrokenProcessPool, ShutdownExecutorError
 from pocket_exec.engine.chunk import Answer
 from pocket_exec.engine.pool import Function
 from pocket_exec.engine.remote import Packed, attempt_packed, lost, unpacked
+from pocket_exec.errors import ExecutorError
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +58,18 @@ class ProcessPool:
         self._packed: tuple[Path, str] | None = None
 
     def load(self, function: Function) -> None:
-        """Write the function to a private file, which each process reads once."""
+        """Write the function to a private file, which each process reads once.
+
+        Raises:
+            ExecutorError: the disk of temporary files does not take it.
+        """
         packed = Packed(function)
         path = self._directory / packed.digest
-        path.write_bytes(packed.data)
+        try:
+            path.write_bytes(packed.data)
+        except OSError as error:
+            message = f"{path}: {error.strerror or error}; TMPDIR names another place for temporary files"
+            raise ExecutorError(message) from error
         self._packed = path, packed.digest
 
     def slots(self) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -165,7 +166,7 @@ class WorkerJobs:
             ExecutorError: the disk does not take them.
         """
         environment, login = self._private_texts
-        try:
+        with self._disk_faults():
             write_private(self.files.archive, self.archive[0])
             write_private(self.places.private / SCRIPT, self.script)
             (self.places.private / SCRIPT).chmod(0o700)
@@ -178,13 +179,23 @@ class WorkerJobs:
             if self.proxy is not None and self.proxy.copy is not None:
                 self.proxy.copy.parent.mkdir(parents=True, exist_ok=True)
                 write_private(self.proxy.copy, self.proxy.source.read_bytes())
-        except OSError as error:
-            raise ExecutorError(f"{error.filename or self.places.private}: {error.strerror or error}") from error
 
     def write_settings(self, scheduler: str) -> Submission:
-        """Write the settings file for the scheduler at this address, and return what is to be submitted."""
-        write_private(self.files.settings, self.settings(scheduler).to_json())
+        """Write the settings file for the scheduler at this address, and return what is to be submitted.
+
+        Raises:
+            ExecutorError: the disk does not take it.
+        """
+        with self._disk_faults():
+            write_private(self.files.settings, self.settings(scheduler).to_json())
         return self.submission
+
+    @contextmanager
+    def _disk_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ExecutorError(f"{error.filename or self.places.private}: {error.strerror or error}") from error
 
     @cached_property
     def _private_texts(self) -> tuple[str | None, str | None]:

@@ -286,3 +286,12 @@ def test_missing_commands_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 def test_options_of_another_batch_system_are_refused() -> None:
     with pytest.raises(ExecutorError, match="needs HTCondor's options, not SlurmOptions"):
         HTCondor.from_options(slurm_options())
+
+
+def test_a_full_disk_is_told_before_anything_is_submitted(submission: Submission) -> None:
+    name = condor(Answers()).submit_words(submission)[-1]
+    (submission.directory / name).symlink_to("/dev/full")
+    answers = Answers()
+    with pytest.raises(SubmitError, match="No space left on device; nothing was submitted"):
+        condor(answers).submit(submission)
+    assert answers.asked == []

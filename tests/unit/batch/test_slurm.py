@@ -276,3 +276,12 @@ def test_nothing_is_asked_about_no_job() -> None:
         raise AssertionError(args)
 
     assert slurm(Answers(squeue=never)).status([]) == {}
+
+
+def test_a_full_disk_is_told_before_anything_is_submitted(submission: Submission) -> None:
+    name = slurm(Answers()).submit_words(submission)[-1]
+    (submission.directory / name).symlink_to("/dev/full")
+    answers = Answers()
+    with pytest.raises(SubmitError, match="No space left on device; nothing was submitted"):
+        slurm(answers).submit(submission)
+    assert answers.asked == []
