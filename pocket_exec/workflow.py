@@ -45,6 +45,7 @@ from pocket_exec.runs.failure_log import FailureLog
 from pocket_exec.runs.key import ContentKey
 from pocket_exec.runs.ledger import FileLedger
 from pocket_exec.runs.outputs import Listeners, ResultWriter
+from pocket_exec.runs.progress_log import ProgressLog
 from pocket_exec.runs.record_file import read_record
 from pocket_exec.runs.results import existing_results
 
@@ -233,7 +234,7 @@ class _Run:
             failed_before=sum(1 for failure in unreadable if not failure.skipped),
             replicas={f.name: (f.name, *f.replicas) for d in self._fileset for f in d.files if f.replicas},
         )
-        listener = _Seeded(Listeners(writer, FailureLog(), self._viewer), unreadable)
+        listener = _Seeded(Listeners(writer, FailureLog(), ProgressLog(), self._viewer), unreadable)
         report = computation.run(executor, listener, self._ledger(self._course.key))
         self._course.cpus = self._cpus_of(report)
         if options.cpu_baseline is not None and (above := cpu.above(report.cpus, options.cpu_baseline)):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pocket_exec.cli.figures import printable
 from pocket_exec.errors import did_you_mean
 from pocket_exec.runs.failure_log import TRACEBACK, shortened
+from pocket_exec.runs.progress_log import FILE_ONLY
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +44,7 @@ def level(text: str) -> int:
 class TerminalHandler(logging.Handler):
     """Prints this project's records on ``console``, above what it shows live.
 
-    Records of the libraries, which share the log file, are not for the terminal.
+    Records of the libraries, which share the log file, are not for the terminal, nor is what it shows by other means.
     """
 
     def __init__(self, console: Console, level: int = logging.INFO) -> None:
@@ -52,7 +53,8 @@ class TerminalHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print ``record``; a console that cannot print it ends neither the run nor the logging."""
-        if record.name != LOGGER and not record.name.startswith(f"{LOGGER}."):
+        ours = record.name == LOGGER or record.name.startswith(f"{LOGGER}.")
+        if not ours or getattr(record, FILE_ONLY, False):
             return
         from rich.text import Text
 

@@ -24,6 +24,7 @@ from pocket_exec.runs.directory import OutputDirectory
 from pocket_exec.runs.git import GitState, git_state
 from pocket_exec.runs.key import ContentKey
 from pocket_exec.runs.log import run_log
+from pocket_exec.runs.progress_log import note
 from pocket_exec.runs.record import (
     UNENDED,
     DatasetRow,
@@ -114,9 +115,9 @@ def recorded(path: Path, course: Course) -> Iterator[OutputDirectory]:
         try:
             yield out
         except BaseException as error:
-            _write(out, course, _status(error), error)
+            _ended(out, course, _status(error), error)
             raise
-        _write(out, course, course.result.status, None)
+        _ended(out, course, course.result.status, None)
 
 
 def begun(out: OutputDirectory, course: Course) -> None:
@@ -132,6 +133,13 @@ def _status(error: BaseException) -> int:
     if isinstance(error, (PocketExecError, Interrupted)):
         return error.status
     return 130 if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _ended(out: OutputDirectory, course: Course, status: int, error: BaseException | None) -> None:
+    _write(out, course, status, error)
+    why = f": {str(error) or type(error).__name__}" if error is not None else ""
+    word = Status.of(status).word
+    note("ended after %.1f s: %s (status %d)%s", time.monotonic() - course.clock, word, status, why)
 
 
 def _write(out: OutputDirectory, course: Course, status: int, error: BaseException | None) -> None:

@@ -66,6 +66,7 @@ def test_a_signal_saves_what_is_there(named: Named, number: signal.Signals, tmp_
     assert record["interrupted"] == number.name
     assert record["datasets"][0]["events_done"] == events > 0
     assert "run the same command again" in (tmp_path / "stderr").read_text()
+    assert f"interrupted (status {128 + number})" in (out / "log" / "runner.log").read_text().splitlines()[-1]
 
 
 def test_ctrl_c_in_a_terminal_is_answered_by_the_run_alone(named: Named, tmp_path: Path, file: Path) -> None:
