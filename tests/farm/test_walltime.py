@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,39 +40,53 @@ processor = Slow()
 """
 
 
-@pytest.mark.parametrize(
-    ("executor", "host"), [("dask@lxplus", LXPLUS), ("dask@slurm", None)], ids=["htcondor", "slurm"]
-)
-def test_workers_leave_before_their_walltime_and_are_replaced(
-    farm: Farm, executor: str, host: str | None, zmumu_files: dict[str, list[Path]], shared_dir: Path
-) -> None:
-    path = next(iter(zmumu_files.values()))[0]
-    shutil.copy(path, shared_dir)
-    with uproot.open(path) as file:
-        # Longer than a worker of two minutes' walltime lives, which is one.
-        chunk = math.ceil(file["Events"].num_entries / 45)
-    (shared_dir / "cfg.py").write_text(SLOW)
-    for path in shared_dir.iterdir():
-        os.chown(path, farm.uid, farm.uid)
+class Runs:
+    """Runs of the slow analysis, some at once: most of their time is waiting for walltimes to end."""
 
-    def results(out: str, *flags: str) -> tuple[object, str]:
-        words: list[str | Path] = [farm.python, *RUNNER, "--cfg", shared_dir / "cfg.py", "-o", shared_dir / out]
-        words += [f"--chunksize={chunk}", *flags]
-        env = {"XDG_CACHE_HOME": str(shared_dir / "cache")}
-        done = farm.run(words, cwd=shared_dir, hostname=host, env=env, check=False, timeout_s=450)
+    def __init__(self, farm: Farm, path: Path, directory: Path) -> None:
+        self._farm = farm
+        self._directory = directory
+        shutil.copy(path, directory)
+        with uproot.open(path) as file:
+            # Longer than a worker of two minutes' walltime lives, which is one.
+            self._chunk = math.ceil(file["Events"].num_entries / 45)
+        (directory / "cfg.py").write_text(SLOW)
+        for each in directory.iterdir():
+            os.chown(each, farm.uid, farm.uid)
+
+    def __call__(self, out: str, *flags: str, host: str | None = None) -> str:
+        """Run to the end, and return what is told."""
+        words: list[str | Path] = [self._farm.python, *RUNNER, "--cfg", self._directory / "cfg.py", "-o", self.out(out)]
+        words += [f"--chunksize={self._chunk}", *flags]
+        env = {"XDG_CACHE_HOME": str(self._directory / "cache" / out)}
+        done = self._farm.run(words, cwd=self._directory, hostname=host, env=env, check=False, timeout_s=450)
         assert done.returncode == 0, done.stdout + done.stderr
-        return load(shared_dir / out / "output_all.coffea"), done.stdout + done.stderr
+        return done.stdout + done.stderr
 
-    kerberos = [NO_KERBEROS] if executor == "dask@lxplus" else []
-    found, said = results("out", "-e", executor, *USUAL, "--scaleout=1", "--walltime=2m", *kerberos)
-    record = json.loads((shared_dir / "out" / "run.json").read_text())
-    logs = shared_dir / "out" / "log" / record["jobs_tag"]
-    texts = {path.stem: path.read_text() for path in logs.glob("*.err")}
-    left = [name for name, text in texts.items() if "lifetime" in text.lower()]
-    assert left, said
-    assert said.count("submitted to ") > 1
-    assert len(texts) > 1
-    assert "wall time" not in said
-    expected, _ = results("here", "-e", "futures", "-s", "16")
-    assert found == expected
-    assert record["failures"] == []
+    def out(self, name: str) -> Path:
+        """Return an output directory."""
+        return self._directory / name
+
+
+def test_workers_leave_before_their_walltime_and_are_replaced(
+    farm: Farm, zmumu_files: dict[str, list[Path]], shared_dir: Path
+) -> None:
+    run = Runs(farm, next(iter(zmumu_files.values()))[0], shared_dir)
+    usual = [*USUAL, "--scaleout=1", "--walltime=2m"]
+    with ThreadPoolExecutor() as pool:
+        runs = {
+            "htcondor": pool.submit(run, "htcondor", "-e", "dask@lxplus", *usual, NO_KERBEROS, host=LXPLUS),
+            "slurm": pool.submit(run, "slurm", "-e", "dask@slurm", *usual),
+        }
+    run("here", "-e", "futures", "-s", "16")
+    expected = load(run.out("here") / "output_all.coffea")
+    for name, ended in runs.items():
+        said, out = ended.result(), run.out(name)
+        record = json.loads((out / "run.json").read_text())
+        texts = {path.stem: path.read_text() for path in (out / "log" / record["jobs_tag"]).glob("*.err")}
+        assert [worker for worker, text in texts.items() if "lifetime" in text.lower()], said
+        assert said.count("submitted to ") > 1
+        assert len(texts) > 1
+        assert "wall time" not in said
+        assert load(out / "output_all.coffea") == expected
+        assert record["failures"] == []
