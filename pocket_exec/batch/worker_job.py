@@ -100,8 +100,9 @@ def loss_of(job: WorkerJob, patience: Patience, walltime_s: float | None, now: f
 def _why_lost(job: WorkerJob, patience: Patience, ran: float, now: float) -> str:
     status = job.status
     if status.state.over:
-        ended = f"exit status {status.exit_status}" if status.exit_status is not None else str(status.state)
-        return f"its job is over: {status.reason or ended}"
+        ended = f"ended with exit status {status.exit_status}" if status.exit_status is not None else str(status.state)
+        removed = "removed " if status.state is JobState.REMOVED and status.reason else ""
+        return f"{removed}{status.reason or ended}"
     why = ""
     if status.state is JobState.HELD:
         why = "its job is held"

@@ -160,9 +160,7 @@ def test_workers_that_all_end_alike_at_start_are_despaired_of_with_their_logs_li
     # What says that all would fail alike is believed at once; what may be a machine's fault, the second time.
     # One look may see the first of two that end at about one time.
     assert len(system.submissions) <= (2 if status == 75 else 4)
-    assert re.fullmatch(
-        rf"no worker can start: [2-4] jobs failed alike: its job is over: exit status {status}", lines[0]
-    )
+    assert re.fullmatch(rf"no worker can start: [2-4] jobs failed alike: ended with exit status {status}", lines[0])
     assert re.fullmatch(r"pocket-exec worker [0-9a-f]{8}-\d: coffea 2024.1 here, 2026.9 there", lines[1])
     log = Path(lines[-1].partition(": ")[2])
     assert "coffea 2024.1" in log.read_text()

@@ -50,7 +50,7 @@ def run(
 ) -> None:
     """Run COMMAND as an ordinary user in the farm; it takes this process's place."""
     farm = replace(_running(), user=user)
-    words = farm.command(command or ("bash", "-l"), cwd=cwd, hostname=hostname, root=root)
+    words = farm.command(command or ("bash",), cwd=cwd, hostname=hostname, root=root)
     os.execvpe(words[0], words, farm.environment(dict(item.split("=", 1) for item in variables)))
 
 
@@ -66,7 +66,9 @@ def _describe(farm: farms.Farm) -> None:
     click.echo(f"  shared    {farm.shared}\n  unshared  {farm.unshared}\n  logs      {farm.holding.state}/log")
     for purpose, path in farm.images.items():
         click.echo(f"  image     {path}  ({purpose})")
-    click.echo(f"  run       {sys.executable} -m tests.farm_build run -- condor_q")
+    run = f"{sys.executable} -m tests.farm_build run"
+    click.echo(f"  run       {run} -- condor_q")
+    click.echo(f"  a shell   {run} --user physicist1 --hostname lxplus901.farm.test")
 
 
 if __name__ == "__main__":

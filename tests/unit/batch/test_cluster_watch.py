@@ -53,10 +53,10 @@ class Farm:
 @pytest.mark.parametrize(
     ("status", "why"),
     [
-        (JobStatus(JobState.FAILED, exit_status=73), "its job is over: exit status 73"),
-        (JobStatus(JobState.FAILED, "OUT_OF_MEMORY: raise mem-per-worker"), "its job is over: OUT_OF_MEMORY: raise"),
-        (JobStatus(JobState.DONE, exit_status=0), "its job is over: exit status 0"),
-        (JobStatus(JobState.REMOVED, "via condor_rm (by user x)"), "its job is over: via condor_rm"),
+        (JobStatus(JobState.FAILED, exit_status=73), "ended with exit status 73"),
+        (JobStatus(JobState.FAILED, "OUT_OF_MEMORY: raise mem-per-worker"), "OUT_OF_MEMORY: raise"),
+        (JobStatus(JobState.DONE, exit_status=0), "ended with exit status 0"),
+        (JobStatus(JobState.REMOVED, "via condor_rm (by user x)"), "removed via condor_rm"),
         (JobStatus(JobState.HELD, "memory above the limit"), "its job is held: memory above the limit"),
         (JobStatus(JobState.PENDING, "PartitionTimeLimit", permanent=True), "its job can never start: PartitionTime"),
         (
