@@ -14,7 +14,7 @@ _FLAT = ("Double", "Int64", "AtomicInt64", "Weight")
 
 Pairs = list[tuple[Any, Any]]
 """Arrays that are to be added in place."""
-_HELD_ONCE = 2
+HELD_ONCE = 2
 """What ``sys.getrefcount`` says of an object that one container refers to, and nobody else."""
 
 
@@ -74,7 +74,7 @@ def _added_by_key(left: Any, right: Any, pairs: Pairs) -> Any:
     empty = type(left)(left.default_factory) if isinstance(left, defaultdict) else {}
     for key in left:
         # Counted before a name of ours refers to it, too.
-        once = sys.getrefcount(left[key]) <= _HELD_ONCE and not _is_seen_elsewhere(left[key])
+        once = sys.getrefcount(left[key]) <= HELD_ONCE and not _is_seen_elsewhere(left[key])
         empty[key] = _added(left[key], right[key], pairs, once=once) if key in right else left[key]
     extra = {key: value for key, value in right.items() if key not in left}
     # A sum with nothing is a copy: the right one may be somebody else's.
@@ -87,7 +87,7 @@ def _is_seen_elsewhere(value: Any) -> bool:
     import numpy as np
 
     # An array that was unpickled is a view of one that nobody else knows.
-    return isinstance(value, np.ndarray) and value.base is not None and sys.getrefcount(value.base) > _HELD_ONCE
+    return isinstance(value, np.ndarray) and value.base is not None and sys.getrefcount(value.base) > HELD_ONCE
 
 
 def _arrays_of(value: Any) -> Any:
@@ -96,7 +96,7 @@ def _arrays_of(value: Any) -> Any:
 
     if type(value) is np.ndarray:
         return value if value.dtype.kind in "biufc" and value.nbytes >= IN_PLACE_BYTES else None
-    if not _is_histogram(value) or value.storage_type.__name__ not in _FLAT:
+    if not is_histogram(value) or value.storage_type.__name__ not in _FLAT:
         return None
     bins = value.view(flow=True).view(np.ndarray)
     if bins.nbytes < IN_PLACE_BYTES or not bins.flags.f_contiguous:
@@ -104,8 +104,8 @@ def _arrays_of(value: Any) -> Any:
     return bins.T.view("f8") if bins.dtype.names else bins
 
 
-def _is_histogram(value: Any) -> bool:
-    """Whether it is a plain histogram: subclasses may add in a way of their own."""
+def is_histogram(value: Any) -> bool:
+    """Return whether it is a plain histogram: subclasses may add in a way of their own."""
     kinds = (("hist", "Hist"), ("boost_histogram", "Histogram"))
     return any(type(value) is getattr(sys.modules.get(module), name, None) for module, name in kinds)
 

@@ -12,6 +12,7 @@ from pocket_exec.engine.addition import merge
 from pocket_exec.engine.chunk import Answer, attempt
 from pocket_exec.engine.fold import Block, Fold
 from pocket_exec.engine.leaving import stays_for
+from pocket_exec.engine.ownership import nobody_elses
 from pocket_exec.engine.reading import announced
 
 
@@ -101,10 +102,11 @@ class RunBatch:
                     done.failed[position] = answer
                 else:
                     done.seconds[position] = answer.seconds
+                    own = nobody_elses(answer)
                     if self.add:
-                        sums.put(span, number, answer.value)
+                        sums.put(span, number, answer.value, own=own)
                     else:
-                        done.parts.append(Part(span.file, Block(0, number, answer.value, 1), True))
+                        done.parts.append(Part(span.file, Block(0, number, answer.value, 1, own), True))
         done.parts += sums.parts()
         return done
 
@@ -123,13 +125,13 @@ class _Sums:
         self._dataset = Fold(files, merge, keep=True)
         self._counted = True
 
-    def put(self, span: Span, number: int, value: Any) -> None:
+    def put(self, span: Span, number: int, value: Any, *, own: bool) -> None:
         value, counted = without_processed(value)
         self._counted = self._counted and counted
         fold = self._files.get(span.file)
         if fold is None:
             fold = self._files[span.file] = Fold(span.chunks, merge, keep=True)
-        fold.put(number, value)
+        fold.put(number, value, own=own)
         if fold.complete:
             blocks = list(fold.blocks())
             if len(blocks) == 1:
