@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -35,6 +36,10 @@ class Pace:
         self._answer_s = ANSWER_S
         self._largest = 1
 
+    def in_flight(self, slots: int) -> int:
+        """Return how many batches to have in flight: half of the ``slots`` until it is known what one of them costs."""
+        return slots if self._seconds is not None or not self._target_s else max(1, slots // 2)
+
     def budget_s(self, slots: int) -> float:
         """Return the seconds after which a batch begins no other chunk, where as many are in flight as ``slots``."""
         return OVERTIME * self._long_enough_s(slots)
@@ -52,7 +57,9 @@ class Pace:
         if self._seconds is None or not self._target_s:
             return 1
         each = max(self._seconds, 1e-6)
-        fitting, worth = int(self._long_enough_s(slots) / each), int(WORTH * self._answer_s / each)
+        fitting, worth = int(self._long_enough_s(slots) / each), math.ceil(WORTH * self._answer_s / each)
+        # Blocks have a power of two; the next smaller one would not be worth it.
+        worth = 1 << (worth - 1).bit_length()
         return max(1, min(fitting, GROWTH * self._largest, max(left // (SHARE * slots), worth)))
 
     def _long_enough_s(self, slots: int) -> float:

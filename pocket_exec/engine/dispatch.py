@@ -171,7 +171,7 @@ class Dispatch:
                 self._alone = self._submit(self._suspects.popleft())
             return
         self._alone = None
-        while len(self._flying) - len(self._apart) < slots:
+        while len(self._flying) - len(self._apart) < self._pace.in_flight(slots):
             if self._later and self._later[0][0] <= now:
                 self._submit(heapq.heappop(self._later)[2])
             elif self._back:

@@ -228,6 +228,17 @@ def test_a_batch_is_of_one_chunk_until_its_time_is_known_and_grows_by_steps() ->
     assert pace.chunks(16, 4) == 4
 
 
+def test_half_as_much_is_in_flight_until_it_is_known_what_an_answer_costs() -> None:
+    pace = Pace(10.0)
+    assert [pace.in_flight(slots) for slots in (1, 4, 400)] == [1, 2, 200]
+    pace.learn(1, 0.2, size=10**8)
+    assert pace.in_flight(4) == 4
+    # A half of a second for each answer: eight chunks, where seven would be worth it.
+    pace.learn(4, 0.8, size=10**8)
+    assert [pace.chunks(left, 4) for left in (1000, 4)] == [16, 8]
+    assert Pace(0.0).in_flight(1) == 1
+
+
 def test_a_batch_whose_time_is_over_gives_back_the_rest() -> None:
     work = items([4])
     batch = Batches(plan(work)).batch((0, 1, 2, 3), 0.0, lambda item: item)
