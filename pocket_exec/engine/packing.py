@@ -22,6 +22,11 @@ class Frames:
     arrays: tuple[Any, ...] = ()
     """``pickle.PickleBuffer``s, or what they have become on the way: anything with a buffer."""
 
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        # What Dask's scheduler passes on is in protocol 4 (distributed 2026.8), which has no arrays beside the pickle.
+        arrays = self.arrays if protocol >= 5 else tuple(bytearray(_raw(array)) for array in self.arrays)
+        return Frames, (self.head, arrays)
+
     @property
     def size(self) -> int:
         """Bytes in all."""
@@ -37,6 +42,10 @@ class Frames:
             if isinstance(array, memoryview):
                 with suppress(BufferError):
                     array.release()
+
+
+def _raw(array: Any) -> memoryview:
+    return array.raw() if isinstance(array, pickle.PickleBuffer) else memoryview(array)
 
 
 def pack(value: object, *, own: bool) -> Frames:

@@ -28,6 +28,7 @@ from pocket_exec.errors import PartialResult
 from pocket_exec.runs import ledger as ledger_module
 from pocket_exec.runs import segment
 from pocket_exec.runs.ledger import FileLedger
+from tests.contract import dask_processes
 from tests.contract.test_pools import FAR, Ear
 
 
@@ -78,6 +79,18 @@ def test_large_results_have_the_same_bits_wherever_they_wait(name: str) -> None:
     # What came in a message is as good as what was made here.
     total["out"]["array"] += 1
     total["out"]["plain"].view()[:] = 0
+
+
+def test_a_scheduler_of_somebody_elses_passes_large_results_on(tmp_path: Path) -> None:
+    work = items([9, 1, 7])
+    with (
+        dask_processes.scheduler(tmp_path) as (address, _),
+        dask_processes.worker(address, tmp_path / "worker"),
+        pocket_exec.open_executor(f"dask@{address}", worker_timeout=60) as executor,
+    ):
+        total, error = executor(work, large, None)
+    assert error == 0
+    assert exact(total) == expected(work)
 
 
 @pytest.mark.usefixtures("_no_room")

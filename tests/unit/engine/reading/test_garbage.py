@@ -83,7 +83,8 @@ class Held:
 
     def __init__(self) -> None:
         self.itself = self
-        self.data = bytearray(b"x") * 30_000_000
+        # Above glibc's largest threshold: memory that was free already would be no growth.
+        self.data = bytearray(b"x") * 40_000_000
 
 
 def test_cycles_that_hold_much_memory_are_collected_once_it_has_grown() -> None:
