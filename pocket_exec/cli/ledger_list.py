@@ -41,11 +41,16 @@ def show_ledger(outputdir: Path) -> None:
             except (SegmentError, OSError) as error:
                 sound = str(error)
             rows.append((*_block(entry.what), f"{entry.chunks}", f"{entry.events:,}", size(entry.size), sound))
-    print_columns(("dataset", "file", "entries", "chunks", "events", "size", "state"), [*sorted(rows), *unsound])
+    print_columns(("dataset", "file", "entries", "chunks", "events", "size", "state"), [*sorted(rows, key=_place), *unsound])
     record = read_record(outputdir / "run.json").record
     if record is not None and (planned := sum(row.chunks for row in record.datasets)):
         done = sum(row.chunks_done for row in record.datasets)
         print(f"{done} of {planned} chunks were done when the last run ended")
+
+
+def _place(row: tuple[str, ...]) -> tuple[str, str, int]:
+    dataset, file, entries = row[:3]
+    return dataset, file, int(entries.partition("-")[0]) if entries[:1].isdigit() else -1
 
 
 def _block(what: str) -> tuple[str, str, str]:

@@ -171,7 +171,7 @@ class Dispatch:
                 self._alone = self._submit(self._suspects.popleft())
             return
         self._alone = None
-        while len(self._flying) - len(self._apart) < self._pace.in_flight(slots):
+        while not self._full():
             if self._later and self._later[0][0] <= now:
                 self._submit(heapq.heappop(self._later)[2])
             elif self._back:
@@ -180,6 +180,10 @@ class Dispatch:
                 self._submit(_Unit(self._fresh.take(self._pace.chunks(self._fresh.left, slots)), 0))
             else:
                 return
+
+    def _full(self) -> bool:
+        """Whether no other batch is worth having in flight now; those with a worker for themselves do not count."""
+        return len(self._flying) - len(self._apart) >= self._pace.in_flight(self.pool.slots())
 
     def _submit(self, unit: _Unit, *, apart: bool = False) -> int:
         attempt, number = unit.attempts + 1, next(self._numbers)
@@ -213,7 +217,7 @@ class Dispatch:
         """How long to wait for an answer before there is something else to do."""
         if not self._later or (self._flying and (self._suspects or self._alone in self._flying)):
             return None
-        if self._flying and len(self._flying) >= self.pool.slots():
+        if self._flying and self._full():
             return None
         wait = max(0.0, self._later[0][0] - time.monotonic())
         if not self._flying:

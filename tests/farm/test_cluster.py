@@ -64,7 +64,7 @@ def test_jobs_that_are_removed_or_held_are_replaced_and_the_close_is_quiet(
 def test_workers_that_cannot_start_are_told_with_what_their_logs_say(farm: Farm, system: str, shared_dir: Path) -> None:
     seen, _ = told(farm, system, "dies", shared_dir)
     lines = str(seen["trouble"]).splitlines()
-    assert re.match(r"no worker can start: \d jobs failed alike: ", lines[0])
+    assert re.match(r"no worker can start: \d jobs failed alike: ended with exit status \d+$", lines[0])
     assert lines[1].endswith(": no image")
     assert Path(lines[2].partition(": ")[2]).read_text().startswith("pocket-exec worker")
 

@@ -239,6 +239,38 @@ def test_half_as_much_is_in_flight_until_it_is_known_what_an_answer_costs() -> N
     assert Pace(0.0).in_flight(1) == 1
 
 
+class Failing(SerialPool):
+    """Four slots: the first batch fails for a passing reason, and the others' answers take a while."""
+
+    batch_s = 1.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked: list[float | None] = []
+
+    def slots(self) -> int:
+        return 4
+
+    def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
+        if not self.looked:
+            self.looked.append(timeout_s)
+            task, _ = self._queue.popleft()
+            return [(task, Answer(None, Trouble(FaultKind.STORAGE, True, "OSError", "busy"), 0.0, "h"))]
+        self.looked.append(timeout_s)
+        time.sleep(0.05)
+        # The retry is due by now, and there is no room for it until an answer is in.
+        return [] if len(self.looked) < 6 else super().wait(timeout_s)
+
+
+def test_a_retry_that_has_no_room_is_waited_for_and_not_looked_for_again_and_again() -> None:
+    pool, work = Failing(), items([4])
+    policy = Policy(retry_delay_s=0.0)
+    total, error = PocketExecutor(pool=pool, policy=policy)(work, value, None)
+    assert error == 0
+    assert len(total["processed"]) == 4
+    assert 0.0 not in pool.looked[1:6]
+
+
 def test_a_batch_whose_time_is_over_gives_back_the_rest() -> None:
     work = items([4])
     batch = Batches(plan(work)).batch((0, 1, 2, 3), 0.0, lambda item: item)
