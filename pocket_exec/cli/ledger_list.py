@@ -41,7 +41,8 @@ def show_ledger(outputdir: Path) -> None:
             except (SegmentError, OSError) as error:
                 sound = str(error)
             rows.append((*_block(entry.what), f"{entry.chunks}", f"{entry.events:,}", size(entry.size), sound))
-    print_columns(("dataset", "file", "entries", "chunks", "events", "size", "state"), [*sorted(rows, key=_place), *unsound])
+    rows.sort(key=_place)
+    print_columns(("dataset", "file", "entries", "chunks", "events", "size", "state"), [*rows, *unsound])
     record = read_record(outputdir / "run.json").record
     if record is not None and (planned := sum(row.chunks for row in record.datasets)):
         done = sum(row.chunks_done for row in record.datasets)

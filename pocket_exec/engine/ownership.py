@@ -34,7 +34,9 @@ def _holds_its_own(value: Any) -> bool:
     if kind is list:
         return all(_held_once(value, place) for place in range(len(value)))
     if is_histogram(value):
-        # Whoever kept no more than a view of its bins could not return it a second time.
+        # Its axes refer to the bins, each once, and so does whoever has kept a view of them (boost-histogram 1.8).
+        if sys.getrefcount(getattr(value, "_hist", None)) > HELD_ONCE + value.ndim:
+            return False
         return all(_unchangeable(word) for part in (value, *value.axes) for word in vars(part).values())
     return _is_plain_array(value)
 

@@ -264,7 +264,7 @@ class Failing(SerialPool):
 
 def test_a_retry_that_has_no_room_is_waited_for_and_not_looked_for_again_and_again() -> None:
     pool, work = Failing(), items([4])
-    policy = Policy(retry_delay_s=0.0)
+    policy = Policy(retries=1, first_delay_s=1e-3)
     total, error = PocketExecutor(pool=pool, policy=policy)(work, value, None)
     assert error == 0
     assert len(total["processed"]) == 4

@@ -43,7 +43,7 @@ def asked(make: Callable[[], Any]) -> bool:
         lambda: {"n": 1, "w": 0.5, "z": np.float64(1), "name": "DY", ("a", 1): None},
         lambda: {"h": histogram(label="pt"), "a": np.ones(5), "l": [1.0, [2.0]], "s": {"x", "y"}},
         lambda: defaultdict[str, Any](int, {"n": np.arange(10)[2:5]}),
-        lambda: {"filled": histogram().fill(x=[0.1, 0.2], c="e")},
+        lambda: {"filled": hist.Hist.new.Reg(10, 0, 1, name="x").Weight().fill(x=[0.1, 0.2])},
     ],
     ids=["scalars", "accumulators", "part of an array", "filled"],
 )
@@ -54,11 +54,19 @@ def test_what_nobody_else_has_is_ours(make: Callable[[], Any]) -> None:
 SHARED = np.ones(5)
 
 
+def viewed() -> Any:
+    """Return a histogram of whose bins somebody has kept a view."""
+    made = hist.Hist.new.Reg(10, 0, 1).Weight()
+    KEPT["bins"] = made.view()
+    return {"h": made}
+
+
 @pytest.mark.parametrize(
     "make",
     [
         lambda: kept("all", {"n": 1}),
         lambda: {"h": kept("h", histogram())},
+        viewed,
         lambda: {"DY": {"a": kept("a", np.ones(5))}},
         lambda: {"a": kept("view", np.ones(5)[1:])},
         lambda: {"a": kept("whole", np.ones(5))[1:]},
@@ -74,6 +82,7 @@ SHARED = np.ones(5)
     ids=[
         "output",
         "histogram",
+        "bins",
         "array",
         "view",
         "viewed",

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from pocket_exec.engine.leaving import LEAVES_AT
+from pocket_exec.worker import dask_worker
 from pocket_exec.worker.container import registry_login
 from pocket_exec.worker.dask_worker import arguments
 from pocket_exec.worker.environment import private_environment
@@ -81,6 +87,18 @@ def test_settings_become_arguments_of_dasks_worker() -> None:
     assert given["--lifetime"] == "2850s"
     assert given["--tls-key"] == "key.pem"
     assert "--nanny" in words
+
+
+def test_a_worker_is_told_when_it_leaves_and_so_is_what_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+    monkeypatch.setattr("distributed.cli.dask_worker.main.main", lambda args, **_: given.extend(args))
+    monkeypatch.setattr("dask.config.set", lambda values: None)
+    monkeypatch.setenv(LEAVES_AT, "")
+    before = time.time()
+    dask_worker.run(FULL, "w-1", "/scratch/own")
+    lifetime_s = int(dict(itertools.pairwise(given))["--lifetime"].removesuffix("s"))
+    assert 2700 <= lifetime_s <= 3000
+    assert before + lifetime_s <= float(os.environ[LEAVES_AT]) <= time.time() + lifetime_s
 
 
 def test_what_is_not_set_is_no_argument() -> None:
