@@ -33,12 +33,7 @@ def _holds_its_own(value: Any) -> bool:
         return all(type(item) is WorkItem or _unchangeable(item) for item in value)
     if kind is list:
         return all(_held_once(value, place) for place in range(len(value)))
-    if is_histogram(value):
-        # Its axes refer to the bins, each once, and so does whoever has kept a view of them (boost-histogram 1.8).
-        if sys.getrefcount(getattr(value, "_hist", None)) > HELD_ONCE + value.ndim:
-            return False
-        return all(_unchangeable(word) for part in (value, *value.axes) for word in vars(part).values())
-    return _is_plain_array(value)
+    return _is_own_histogram(value) if is_histogram(value) else _is_plain_array(value)
 
 
 def _held_once(container: Any, key: Any) -> bool:
@@ -46,6 +41,13 @@ def _held_once(container: Any, key: Any) -> bool:
     once = sys.getrefcount(container[key]) <= HELD_ONCE
     part = container[key]
     return _unchangeable(part) or (once and _holds_its_own(part))
+
+
+def _is_own_histogram(value: Any) -> bool:
+    # Its axes refer to the bins, each once, and so does whoever has kept a view of them (boost-histogram 1.8).
+    if sys.getrefcount(getattr(value, "_hist", None)) > HELD_ONCE + value.ndim:
+        return False
+    return all(_unchangeable(word) for part in (value, *value.axes) for word in vars(part).values())
 
 
 def _is_plain_array(value: Any) -> bool:
