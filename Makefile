@@ -11,6 +11,9 @@ PACKAGES := pocket_exec executor_defaults tests
 # Stamps: nothing is installed twice. The package is installed editable, so only these files make it stale.
 INSTALLED := $(VENV)/.installed
 INSTALLS_FROM := pyproject.toml
+# As many tests at once as there are cores; the tests of a file, and of the farm, one after the other.
+TEST_JOBS ?= logical
+AT_ONCE := --numprocesses $(TEST_JOBS) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: help
 help: ## Say what there is to make
@@ -33,6 +36,12 @@ $(VENV)/.group-%: $(INSTALLED)
 .PHONY: install
 install: $(INSTALLED) ## Make .venv and install the package in it, editable
 
+.PHONY: install-checks
+install-checks: $(addprefix $(VENV)/.group-,test lint docs release) ## Install also what test, lint, docs and release-check need
+
+# One pip at a time: two that install into one environment leave a mixture of versions.
+.NOTPARALLEL:
+
 # Its input, and everything that is made of it.
 ZMUMU := examples/zmumu
 $(ZMUMU)/data/samples.json: $(addprefix $(ZMUMU)/,generate.py samples.py truth.py processes.py detector.py nanoaod.py) | $(INSTALLED)
@@ -45,7 +54,7 @@ demo: $(INSTALLED) $(ZMUMU)/data/samples.json ## Run the Z to mumu example and d
 
 .PHONY: test
 test: $(VENV)/.group-test ## Run the tests
-	@$(BIN)/python -m pytest $(PYTEST_ARGS) || { status=$$?; \
+	@$(BIN)/python -m pytest $(AT_ONCE) $(PYTEST_ARGS) || { status=$$?; \
 	[ $$status -ne 5 ] || echo 'pytest collected no test: nothing was tested' >&2; exit $$status; }
 
 .PHONY: farm

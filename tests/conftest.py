@@ -10,9 +10,10 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psutil
@@ -87,10 +88,27 @@ def pytest_configure() -> None:
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
-    before = tempfile.gettempdir()
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", before)
-    tempfile.tempdir = tempfile.mkdtemp(prefix="pocket-exec-tests-")
+    # The same for the processes that share the tests, lest paths (and those of sockets) grow.
+    before = os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    tempfile.tempdir = tempfile.mkdtemp(prefix="pocket-exec-tests-", dir=before)
     os.environ["TMPDIR"] = tempfile.tempdir
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests in one of the processes that share the tests, and the farm's, which come first: they wait."""
+    farm = Path(__file__).parent / "farm"
+    for item in items:
+        group = "farm" if item.path.is_relative_to(farm) else str(item.path.relative_to(ROOT))
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: not item.path.is_relative_to(farm))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a report be sent from one process to another: some tests log what UTF-8 cannot hold."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.hookimpl(trylast=True)
@@ -99,9 +117,19 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     left = [*_wait_until_none(_processes_left, seconds=10), *_files_left()]
     for process in _descendants():
         process.kill()
-    session.config.stash[_LEFT] = left
+    if hasattr(session.config, "workeroutput"):  # one of several processes: the one that gathers them says it
+        session.config.workeroutput["left"] = left
+        return
+    left = session.config.stash[_LEFT] = [*session.config.stash.get(_LEFT, []), *left]
     if left and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Gather what one of the processes that share the tests has left."""
+    left = getattr(node, "workeroutput", {}).get("left", [])
+    node.config.stash.setdefault(_LEFT, []).extend(left)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

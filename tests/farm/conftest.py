@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,25 +21,27 @@ from tests.farm_build.layout import FarmFailedError, UnsupportedError
 CI = os.environ.get("CI") == "true"
 BUILD = CI or os.environ.get("POCKET_EXEC_FARM") == "build"
 
+_STARTED = pytest.StashKey[bool]()
 _WHY_NOT = pytest.StashKey[FarmFailedError]()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
-    """Have the farm before the first test's time begins, and stop it again if it was started here."""
-    wanted = any(item.path.is_relative_to(Path(__file__).parent) for item in session.items)
-    started = False
-    try:
-        if wanted and BUILD and not session.config.option.collectonly and farms.running() is None:
-            started = True
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Have the farm before its first test's time begins."""
+    stash = item.config.stash
+    if BUILD and _STARTED not in stash and _WHY_NOT not in stash and farms.running() is None:
+        stash[_STARTED] = True
+        try:
             lifecycle.up()
-    except FarmFailedError as error:
-        session.config.stash[_WHY_NOT] = error
-    try:
-        return (yield)
-    finally:
-        if started:
-            lifecycle.down()
+        except FarmFailedError as error:
+            stash[_WHY_NOT] = error
+    return (yield)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop the farm again if it was started here."""
+    if _STARTED in session.config.stash:
+        lifecycle.down()
 
 
 @pytest.fixture(scope="session")
