@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 
 from pocket_exec.engine.addition import merge
 from pocket_exec.engine.chunk import Answer, attempt
+from pocket_exec.engine.dask_task import cancelled
 from pocket_exec.engine.fold import Block, Fold
 from pocket_exec.engine.leaving import stays_for
 from pocket_exec.engine.ownership import nobody_elses
@@ -64,20 +64,6 @@ class BatchDone:
     """Chunks without a value."""
     left: tuple[int, ...] = ()
     """Chunks that were not begun: the batch's time, or the worker's, was over."""
-
-
-def cancelled() -> bool:
-    """Whether this thread runs a Dask task that nobody waits for any more; Dask lets one that has begun go on."""
-    if "distributed.worker" not in sys.modules:
-        return False
-    try:
-        from distributed.utils import thread_state  # type: ignore[attr-defined]  # Dask has moved it before
-
-        task = thread_state.execution_state["worker"].state.tasks.get(thread_state.key)
-    except (ImportError, AttributeError, KeyError, TypeError):
-        # No task of Dask's, or a Dask that keeps its books in another way: then a batch goes on to its end.
-        return False
-    return task is None or bool(task.state == "cancelled")
 
 
 class RunBatch:

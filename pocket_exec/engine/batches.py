@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Collection, Iterator
+import operator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from pocket_exec.engine.batch import Batch, Span
@@ -22,6 +23,8 @@ BYTES_PER_S = 2e8
 """How fast the client takes in large answers: decrypted, read, added and put aside."""
 OVERTIME = 1.5
 """How far over its time a batch may go before it gives back what it has not begun."""
+WAITING_BYTES = 64 * 10**6
+"""Answers that may wait for their neighbours, one of each slot, so that each worker can have a file for itself."""
 
 
 class Pace:
@@ -34,6 +37,7 @@ class Pace:
         self._target_s = target_s
         self._seconds: float | None = None
         self._answer_s = ANSWER_S
+        self._size = 0
         self._largest = 1
 
     def in_flight(self, slots: int) -> int:
@@ -49,8 +53,12 @@ class Pace:
         if chunks:
             each = seconds / chunks
             self._seconds = each if self._seconds is None else 0.5 * (self._seconds + each)
-            self._answer_s = ANSWER_S + size / BYTES_PER_S
+            self._answer_s, self._size = ANSWER_S + size / BYTES_PER_S, size
             self._largest = max(self._largest, chunks)
+
+    def can_wait(self, slots: int) -> bool:
+        """Whether answers are known to be so small that those of files side by side may wait for their neighbours."""
+        return self._seconds is not None and self._size * slots <= WAITING_BYTES
 
     def chunks(self, left: int, slots: int) -> int:
         """Return the size of the next batch, where ``left`` chunks are not yet begun."""
@@ -68,22 +76,70 @@ class Pace:
 
 
 class Batches:
-    """The chunks of a plan in their order, without those of ``done``; what is taken is gone."""
+    """The chunks of a plan, without those of ``done``; what is taken is gone."""
 
     def __init__(self, plan: Plan, done: Collection[int] = ()) -> None:
         self._plan = plan
-        self._datasets = [_Cursor(node, done) for node in plan.datasets]
-        self.left = sum(cursor.left for cursor in self._datasets)
+        self._datasets = [_Dataset(node, done) for node in plan.datasets]
+        self._first = 0
+        self._open: dict[str, tuple[int, int]] = {}
+        """Dataset and file that a worker has open."""
+        self.left = sum(dataset.left for dataset in self._datasets)
 
-    def take(self, most: int) -> tuple[int, ...]:
-        """Return the next chunks, ``most`` at most, of one dataset: some of a file's, or whole files; () at the end."""
-        while self._datasets:
-            taken = self._datasets[0].take(most)
-            if taken:
-                self.left -= len(taken)
+    def take(self, most: int, worker: str | None = None) -> tuple[int, ...]:
+        """Return the next chunks, ``most`` at most, of one dataset: some of a file's, or whole files; () at the end.
+
+        Args:
+            most: how many chunks at most; at least 1.
+            worker: None for the next ones in order. Otherwise those of the file that this worker has open, or of one
+                that no other has, as long as there is such a file; "": a worker that nobody knows yet.
+        """
+        taken = self._in_order(most) if worker is None else self._near(worker, most)
+        self.left -= len(taken)
+        if taken and worker:
+            self._open.pop(worker, None)
+            self.opened(worker, taken[-1])
+        return taken
+
+    def opened(self, worker: str, task: int) -> None:
+        """Take note that a worker has the file of chunk ``task`` open: what is left of it is for this worker first."""
+        place = self._plan.places[task]
+        file = place.dataset, place.file
+        free = worker not in self._open and file not in self._open.values()
+        if free and place.file in self._datasets[place.dataset].begun:
+            self._open[worker] = file
+
+    def _in_order(self, most: int) -> tuple[int, ...]:
+        for _, dataset in self._with_chunks():
+            if taken := dataset.of_begun(most) or dataset.of_next(most):
                 return taken
-            self._datasets.pop(0)
         return ()
+
+    def _near(self, worker: str, most: int) -> tuple[int, ...]:
+        if worker in self._open:
+            number, file = self._open[worker]
+            if taken := self._datasets[number].of_file(file, most):
+                return taken
+            del self._open[worker]
+        others = set(self._open.values())
+        for number, dataset in self._with_chunks():
+            free = [file for file in dataset.begun if (number, file) not in others]
+            if taken := dataset.of_begun(most, free) or dataset.of_next(most):
+                return taken
+        # All files are begun: the one of which most is left.
+        begun = [(left, dataset, file) for _, dataset in self._with_chunks() for file, left in dataset.begun.items()]
+        for _, dataset, file in sorted(begun, key=operator.itemgetter(0), reverse=True):
+            if taken := dataset.of_file(file, most):
+                return taken
+        return ()
+
+    def _with_chunks(self) -> Iterator[tuple[int, _Dataset]]:
+        """Yield the datasets of which something is left, with their numbers."""
+        while self._first < len(self._datasets) and not self._datasets[self._first].left:
+            self._first += 1
+        for number in range(self._first, len(self._datasets)):
+            if self._datasets[number].left:
+                yield number, self._datasets[number]
 
     def batch(self, tasks: tuple[int, ...], budget_s: float, address: Callable[[Any], Any]) -> Batch:
         """Return chunks of one dataset as they travel, each item through ``address``."""
@@ -102,39 +158,61 @@ class Batches:
         return Batch(len(files), tuple(spans), budget_s)
 
 
-class _Cursor:
-    """A place in a dataset: the next file, and the next chunk in it."""
+class _Dataset:
+    """What of a dataset is not taken yet: the rest of files that were begun, and the files from the next one on."""
 
     def __init__(self, node: DatasetNode, done: Collection[int]) -> None:
         self._files = [file.chunks for file in node.files]
         self._done = done
-        self._file = self._chunk = 0
+        self._next = 0
+        self.begun: dict[int, int] = {}
+        """Chunks at the end of a file that are still to be looked at, by the number of the file."""
         self.left = sum(task not in done for chunks in self._files for task in chunks)
 
-    def take(self, most: int) -> tuple[int, ...]:
+    def of_begun(self, most: int, files: Collection[int] | None = None) -> tuple[int, ...]:
+        """Return chunks of a file that was begun, the first that has any, of ``files`` where these are given."""
+        for file in sorted(self.begun if files is None else files):
+            if taken := self.of_file(file, most):
+                return taken
+        return ()
+
+    def of_file(self, file: int, most: int) -> tuple[int, ...]:
+        """Return the next chunks of a file that was begun; () where nothing is left of it."""
+        chunks = self._files[file]
         taken: tuple[int, ...] = ()
-        while not taken and self._file < len(self._files):
-            chunks = self._files[self._file]
-            if self._chunk >= len(chunks):
-                self._file, self._chunk = self._file + 1, 0
-            elif self._chunk == 0 and len(chunks) <= most:
-                number = self._whole_files(most)
-                taken = self._open(itertools.chain(*self._files[self._file : self._file + number]))
-                self._file += number
-            else:
-                length = _aligned(self._chunk, most)
-                taken = self._open(chunks[self._chunk : self._chunk + length])
-                self._chunk += length
+        while not taken and file in self.begun:
+            left = self.begun.pop(file)
+            start = len(chunks) - left
+            length = _aligned(start, most)
+            if length < left:
+                self.begun[file] = left - length
+            taken = self._taken(chunks[start : start + length])
         return taken
 
-    def _open(self, tasks: Iterator[int] | list[int]) -> tuple[int, ...]:
-        return tuple(task for task in tasks if task not in self._done)
+    def of_next(self, most: int) -> tuple[int, ...]:
+        """Return the next files, as many as make one block, or the beginning of one that is longer than ``most``."""
+        taken: tuple[int, ...] = ()
+        while not taken and self._next < len(self._files):
+            first, chunks = self._next, self._files[self._next]
+            if len(chunks) <= most:
+                self._next += self._whole_files(most)
+                taken = self._taken(itertools.chain(*self._files[first : self._next]))
+            else:
+                self._next += 1
+                self.begun[first] = len(chunks)
+                taken = self.of_file(first, most)
+        return taken
+
+    def _taken(self, tasks: Iterable[int]) -> tuple[int, ...]:
+        taken = tuple(task for task in tasks if task not in self._done)
+        self.left -= len(taken)
+        return taken
 
     def _whole_files(self, most: int) -> int:
-        """Return how many files from here on make one block and have ``most`` chunks at most."""
+        """Return how many files from the next one on make one block and have ``most`` chunks at most."""
         number = 1
-        while self._file % (2 * number) == 0 and self._file + number < len(self._files):
-            larger = self._files[self._file : self._file + 2 * number]
+        while self._next % (2 * number) == 0 and self._next + number < len(self._files):
+            larger = self._files[self._next : self._next + 2 * number]
             if sum(map(len, larger)) > most:
                 break
             number *= 2

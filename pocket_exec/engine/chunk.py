@@ -70,6 +70,8 @@ class Answer:
     warned: tuple[Warned, ...] = ()
     cpu: str = ""
     """What numpy uses of the CPU there, and the C library (``cpu.used``); empty where there is no value."""
+    worker: str = ""
+    """The worker, as its pool calls it; empty where the pool cannot choose among its workers."""
 
 
 def attempt(function: Callable[[Any], Any], item: object) -> Answer:

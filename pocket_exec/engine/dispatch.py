@@ -16,7 +16,7 @@ from pocket_exec.engine.chunk import Answer, Trouble, Warned
 from pocket_exec.engine.outcome import FaultKind
 from pocket_exec.engine.plan import Plan, readdressed
 from pocket_exec.engine.policy import Policy
-from pocket_exec.engine.pool import KeepsApart, Pool
+from pocket_exec.engine.pool import Chooses, KeepsApart, Pool
 from pocket_exec.engine.replicas import Replicas
 
 
@@ -79,10 +79,13 @@ class Dispatch:
     """The task that runs with no other beside it in the pool."""
     _apart: set[int] = field(default_factory=set)
     """Tasks that have a worker for themselves."""
+    _free: deque[str] = field(default_factory=deque)
+    """Workers that have answered and got nothing since, where the pool can choose among them."""
 
     def __post_init__(self) -> None:
         self._fresh = Batches(self.plan, self.known)
         self._pace = Pace(self.pool.batch_s)
+        self._chooses = self.pool if isinstance(self.pool, Chooses) else None
 
     def results(self, function: RunBatch) -> Generator[Done, None, None]:
         """Run all chunks and yield what comes of each task; on any exception the pool is left with nothing to do.
@@ -97,6 +100,9 @@ class Dispatch:
                 while answers:
                     number, answer = answers.popleft()
                     unit = self._flying.pop(number)
+                    if answer.worker and self._chooses is not None:
+                        self._free.append(answer.worker)
+                        self._fresh.opened(answer.worker, unit.tasks[-1])
                     if answer.cpu:
                         self.cpus[answer.host] = answer.cpu
                     for warning in answer.warned:
@@ -171,13 +177,18 @@ class Dispatch:
                 self._alone = self._submit(self._suspects.popleft())
             return
         self._alone = None
+        near = self._chooses is not None and self._pace.can_wait(slots)
         while not self._full():
+            # Whose turn it is, also where what comes next is for any worker.
+            worker = self._free.popleft() if self._free else ""
             if self._later and self._later[0][0] <= now:
                 self._submit(heapq.heappop(self._later)[2])
             elif self._back:
                 self._submit(self._back.popleft())
             elif self._fresh.left:
-                self._submit(_Unit(self._fresh.take(self._pace.chunks(self._fresh.left, slots)), 0))
+                most = self._pace.chunks(self._fresh.left, slots)
+                tasks = self._fresh.take(most, worker if near else None)
+                self._submit(_Unit(tasks, 0), worker=worker if near else "")
             else:
                 return
 
@@ -185,7 +196,7 @@ class Dispatch:
         """Whether no other batch is worth having in flight now; those with a worker for themselves do not count."""
         return len(self._flying) - len(self._apart) >= self._pace.in_flight(self.pool.slots())
 
-    def _submit(self, unit: _Unit, *, apart: bool = False) -> int:
+    def _submit(self, unit: _Unit, *, apart: bool = False, worker: str = "") -> int:
         attempt, number = unit.attempts + 1, next(self._numbers)
 
         def addressed(item: Any) -> Any:
@@ -195,6 +206,8 @@ class Dispatch:
         self._flying[number] = _Unit(unit.tasks, attempt)
         if apart and isinstance(self.pool, KeepsApart):
             self.pool.submit_apart(number, batch)
+        elif worker and self._chooses is not None:
+            self._chooses.submit_near(number, batch, worker)
         else:
             self.pool.submit(number, batch)
         return number

@@ -54,6 +54,14 @@ class KeepsApart(Protocol):
         """Start item number ``task`` on a worker for itself, whose death is charged to it alone."""
 
 
+@runtime_checkable
+class Chooses(Protocol):
+    """A pool that can give an item to the worker that is best for it; its answers name their workers."""
+
+    def submit_near(self, task: int, item: object, worker: str) -> None:
+        """Start item number ``task`` on that worker, or on another one where it is busy for long, or gone."""
+
+
 class SerialPool:
     """One item after the other, here."""
 

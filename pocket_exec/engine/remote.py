@@ -17,6 +17,7 @@ import cloudpickle
 
 from pocket_exec.engine.batch import BatchDone
 from pocket_exec.engine.chunk import Answer, Trouble, Warned, attempt, describe
+from pocket_exec.engine.dask_task import worker_address
 from pocket_exec.engine.outcome import FaultKind
 from pocket_exec.engine.packing import pack
 
@@ -41,9 +42,7 @@ def attempt_packed(packed: bytes | Path, digest: str, item: bytes) -> Answer:
             answer = _attempted(packed, digest, item)
         except BaseException as error:  # noqa: BLE001 - here no one else ends a chunk but the user's code
             answer = Answer(None, describe(error), 0.0, _host())
-    if warned:
-        answer = replace(answer, warned=tuple(warned))
-    return _for_travel(answer)
+    return _for_travel(replace(answer, warned=tuple(warned), worker=worker_address()))
 
 
 def could_travel(answer: Answer) -> Answer:

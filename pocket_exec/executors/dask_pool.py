@@ -126,6 +126,13 @@ class DaskPool:
         others = self._apart.others(self._workers)
         self._submitted(task, item, workers=others, allow_other_workers=others is not None)
 
+    def submit_near(self, task: int, item: object, worker: str) -> None:
+        """Submit one item to a worker, from which others take it where it waits too long."""
+        if worker in self._workers and self._apart.others(self._workers) is None:
+            self._submitted(task, item, workers=[worker], allow_other_workers=True)
+        else:
+            self.submit(task, item)
+
     def submit_apart(self, task: int, item: object) -> None:
         """Submit one item as the next task of a worker that gets no others."""
         worker = self._apart.choose(self._client.processing())

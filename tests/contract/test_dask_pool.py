@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -35,6 +36,22 @@ def test_the_scheduler_never_holds_many_tasks_at_once() -> None:
         total, error = replace(executor, listener=ear)(items(2000), count, None)
         assert (error, total["out"]["n"]) == (0, 20_000)
         assert max(known) <= 20
+
+
+def who_had_it(item: WorkItem) -> dict[str, Any]:
+    """Take some time, and say which process had which file."""
+    time.sleep(0.05)
+    return {"out": {"had": [(item.filename, os.getpid())]}, "processed": {item}}
+
+
+def test_a_worker_goes_on_with_the_file_that_it_has_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DaskPool, "batch_s", 0.1)
+    work = [WorkItem("DY", f"{f}.root", "Events", 10 * c, 10 * c + 10, b"") for f in range(8) for c in range(16)]
+    with pocket_exec.open_executor("dask", scaleout=2, worker_timeout=60) as executor:
+        total, _ = executor(work, who_had_it, None)
+    assert len(total["out"]["had"]) == 128
+    # In order, both would have had each of the eight; the first and the last are shared.
+    assert len(set(total["out"]["had"])) <= 11
 
 
 def test_a_result_that_is_lost_with_its_worker_is_computed_once_more(tmp_path: Path) -> None:
