@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLS_FROM := pyproject.toml
 # As many tests at once as there are cores; the tests of a file, and of the farm, one after the other.
 TEST_JOBS ?= logical
-AT_ONCE := --numprocesses $(TEST_JOBS) --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+AT_ONCE := --numprocesses $(TEST_JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help
 help: ## Say what there is to make

@@ -18,11 +18,13 @@ from typing import Any
 import hypothesis
 import psutil
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).parent.parent
 CI = os.environ.get("CI") == "true"
 NANOAOD = "POCKET_EXEC_NANOAOD"
 SESSION = "POCKET_EXEC_TEST_SESSION"
+FARM = "tests/farm/"
 # An empty directory that Dask keeps for the next cluster.
 _MAY_STAY = {"dask-scratch-space"}
 
@@ -95,12 +97,21 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one of the processes that share the tests, and the farm's, which come first: they wait."""
-    farm = Path(__file__).parent / "farm"
-    for item in items:
-        group = "farm" if item.path.is_relative_to(farm) else str(item.path.relative_to(ROOT))
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: not item.path.is_relative_to(farm))
+    """Begin with the farm's tests: they take long, and wait for the most part."""
+    items.sort(key=lambda item: not item.nodeid.startswith(FARM))
+
+
+class _FileByFile(LoadFileScheduling):  # type: ignore[misc]  # it has no types
+    """The tests of a file in one of the processes that share the tests, and those of the farm too: it is one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return FARM if nodeid.startswith(FARM) else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Share the tests out by file."""
+    return _FileByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

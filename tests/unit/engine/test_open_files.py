@@ -95,7 +95,7 @@ def test_each_chunk_is_taken_once_in_blocks_of_one_dataset(
 ) -> None:
     order = random.Random(seed)
     tree = plan(items(files) + items(more, "TT"))
-    fresh, taken = Batches(tree, done), []
+    fresh, taken = Batches(tree, done), list[int]()
     while fresh.left:
         most, worker = order.randint(1, 8), order.choice([None, *WORKERS])
         chunks = fresh.take(most, worker)
