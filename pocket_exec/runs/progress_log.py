@@ -26,11 +26,11 @@ class ProgressLog:
     def planned(self, plans: Sequence[DatasetPlan]) -> None:
         """Note what there is to do."""
         for plan in plans:
-            note("to do: %s: %d events in %d chunks of %d files", plan.dataset, plan.events, plan.chunks, plan.files)
+            note("to do: %s: events: %d, chunks: %d, files: %d", plan.dataset, plan.events, plan.chunks, plan.files)
 
     def resumed(self, dataset: str, chunks: int, events: int) -> None:
         """Note what an earlier run has left."""
-        note("from an earlier run: %s: %d events in %d chunks", dataset, events, chunks)
+        note("from an earlier run: %s: events: %d, chunks: %d", dataset, events, chunks)
 
     def chunk_done(self, dataset: str, events: int, seconds: float) -> None:
         """Note nothing: there may be many."""
@@ -42,7 +42,7 @@ class ProgressLog:
         """Note what came of a dataset."""
         plan = outcome.plan
         note(
-            "%s: %s: %d of %d events, %d of %d chunks, %d failed, %.1f s on the workers",
+            "%s: %s: events: %d of %d, chunks: %d of %d, failed: %d, seconds on the workers: %.1f",
             "done" if outcome.whole else "ended with parts missing",
             plan.dataset,
             outcome.events,

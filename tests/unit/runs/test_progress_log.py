@@ -28,8 +28,8 @@ def test_the_log_file_says_what_there_is_to_do_what_is_there_and_what_came_of_it
         listener.dataset_done(outcome, {"n": 1})
     said = [line.split(": ", 1)[1] for line in (tmp_path / "runner.log").read_text().splitlines()]
     assert said == [
-        "to do: DY: 400 events in 4 chunks of 2 files",
-        "from an earlier run: DY: 100 events in 1 chunks",
-        "ended with parts missing: DY: 300 of 400 events, 3 of 4 chunks, 1 failed, 2.5 s on the workers",
+        "to do: DY: events: 400, chunks: 4, files: 2",
+        "from an earlier run: DY: events: 100, chunks: 1",
+        "ended with parts missing: DY: events: 300 of 400, chunks: 3 of 4, failed: 1, seconds on the workers: 2.5",
     ]
     assert terminal.getvalue() == ""
