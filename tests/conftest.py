@@ -85,14 +85,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 def pytest_configure() -> None:
     """Mark what this session starts, and give it a temporary directory of its own to look into at the end."""
-    os.environ[SESSION] = uuid.uuid4().hex
+    # A process that shares the tests has the mark of all of them, too.
+    os.environ[SESSION] = f"{os.environ.get(SESSION, '')}/{uuid.uuid4().hex}"
     # A shell's background jobs begin with these ignored, and so would every program that a test starts and signals.
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
-    # The same for the processes that share the tests, lest paths (and those of sockets) grow.
-    before = os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
-    tempfile.tempdir = tempfile.mkdtemp(prefix="pocket-exec-tests-", dir=before)
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    tempfile.tempdir = tempfile.mkdtemp(prefix="pocket-exec-tests-")
     os.environ["TMPDIR"] = tempfile.tempdir
 
 
@@ -108,18 +108,23 @@ class _FileByFile(LoadFileScheduling):  # type: ignore[misc]  # it has no types
         return FARM if nodeid.startswith(FARM) else str(super()._split_scope(nodeid))
 
 
-@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
-    """Share the tests out by file."""
+    """Share the tests out by file, whatever ``--dist`` says."""
     return _FileByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_report_to_serializable() -> Generator[None, object, object]:
     """Let a report be sent from one process to another: some tests log what UTF-8 cannot hold."""
-    report = yield
-    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
-    return report
+    return _in_utf8((yield))
+
+
+def _in_utf8(part: object) -> object:
+    if isinstance(part, str):
+        return part.encode(errors="backslashreplace").decode()
+    if isinstance(part, (list, tuple)):
+        return type(part)(map(_in_utf8, part))
+    return {_in_utf8(key): _in_utf8(value) for key, value in part.items()} if isinstance(part, dict) else part
 
 
 @pytest.hookimpl(trylast=True)
@@ -136,7 +141,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-@pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Gather what one of the processes that share the tests has left."""
     left = getattr(node, "workeroutput", {}).get("left", [])
@@ -177,7 +181,7 @@ def _processes_left() -> list[str]:
 def _descendants() -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         try:
-            ours = process.pid != os.getpid() and process.environ().get(SESSION) == os.environ[SESSION]
+            ours = process.pid != os.getpid() and process.environ().get(SESSION, "").startswith(os.environ[SESSION])
             # They end by themselves, as soon as the last process that uses them has ended: this one.
             if ours and "resource_tracker" not in " ".join(process.cmdline()):
                 yield process

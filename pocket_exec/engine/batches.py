@@ -38,6 +38,7 @@ class Pace:
         self._seconds: float | None = None
         self._answer_s = ANSWER_S
         self._size = 0
+        """Bytes of the largest answer so far."""
         self._largest = 1
 
     def in_flight(self, slots: int) -> int:
@@ -53,7 +54,8 @@ class Pace:
         if chunks:
             each = seconds / chunks
             self._seconds = each if self._seconds is None else 0.5 * (self._seconds + each)
-            self._answer_s, self._size = ANSWER_S + size / BYTES_PER_S, size
+            self._answer_s = ANSWER_S + size / BYTES_PER_S
+            self._size = max(self._size, size)
             self._largest = max(self._largest, chunks)
 
     def can_wait(self, slots: int) -> bool:
@@ -109,9 +111,13 @@ class Batches:
         if free and place.file in self._datasets[place.dataset].begun:
             self._open[worker] = file
 
+    def only(self, workers: Collection[str]) -> None:
+        """Forget what workers have open that are none of these any more."""
+        self._open = {worker: file for worker, file in self._open.items() if worker in workers}
+
     def _in_order(self, most: int) -> tuple[int, ...]:
         for _, dataset in self._with_chunks():
-            if taken := dataset.of_begun(most) or dataset.of_next(most):
+            if taken := dataset.of_begun(most, dataset.begun) or dataset.of_next(most):
                 return taken
         return ()
 
@@ -169,9 +175,9 @@ class _Dataset:
         """Chunks at the end of a file that are still to be looked at, by the number of the file."""
         self.left = sum(task not in done for chunks in self._files for task in chunks)
 
-    def of_begun(self, most: int, files: Collection[int] | None = None) -> tuple[int, ...]:
-        """Return chunks of a file that was begun, the first that has any, of ``files`` where these are given."""
-        for file in sorted(self.begun if files is None else files):
+    def of_begun(self, most: int, files: Iterable[int]) -> tuple[int, ...]:
+        """Return the next chunks of the first of ``files``, all begun, of which something is left."""
+        for file in sorted(files):
             if taken := self.of_file(file, most):
                 return taken
         return ()

@@ -9,8 +9,11 @@ from typing import Any
 def cancelled() -> bool:
     """Whether nobody waits for it any more; Dask lets one that has begun go on."""
     worker, key = _running()
+    if worker is None:
+        return False
     try:
-        return worker is not None and getattr(worker.state.tasks.get(key), "state", "cancelled") == "cancelled"
+        task = worker.state.tasks.get(key)
+        return task is None or bool(task.state == "cancelled")
     except AttributeError:
         # A Dask that keeps its books in another way: then a task goes on to its end.
         return False

@@ -100,9 +100,7 @@ class Dispatch:
                 while answers:
                     number, answer = answers.popleft()
                     unit = self._flying.pop(number)
-                    if answer.worker and self._chooses is not None:
-                        self._free.append(answer.worker)
-                        self._fresh.opened(answer.worker, unit.tasks[-1])
+                    self._heard_of(answer, unit)
                     if answer.cpu:
                         self.cpus[answer.host] = answer.cpu
                     for warning in answer.warned:
@@ -117,6 +115,12 @@ class Dispatch:
         finally:
             if self._flying:
                 self.pool.cancel()
+
+    def _heard_of(self, answer: Answer, unit: _Unit) -> None:
+        """Let the worker that has answered be the next one; not one that has given chunks back: it may be leaving."""
+        if self._chooses is not None and answer.worker and not (answer.value is not None and answer.value.left):
+            self._free.append(answer.worker)
+            self._fresh.opened(answer.worker, unit.tasks[-1])
 
     def _answered(self, number: int, unit: _Unit, answer: Answer) -> Done | None:
         apart = self._apart & {number}
@@ -177,7 +181,9 @@ class Dispatch:
                 self._alone = self._submit(self._suspects.popleft())
             return
         self._alone = None
-        near = self._chooses is not None and self._pace.can_wait(slots)
+        near = self._chooses is not None and self._pace.can_wait(slots) and not self._apart
+        if self._chooses is not None:
+            self._fresh.only(self._chooses.workers())
         while not self._full():
             # Whose turn it is, also where what comes next is for any worker.
             worker = self._free.popleft() if self._free else ""
@@ -191,6 +197,8 @@ class Dispatch:
                 self._submit(_Unit(tasks, 0), worker=worker if near else "")
             else:
                 return
+        # There are fewer slots than answers: whoever comes next is asked when there is room again.
+        self._free.clear()
 
     def _full(self) -> bool:
         """Whether no other batch is worth having in flight now; those with a worker for themselves do not count."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol, runtime_checkable
 
 from pocket_exec.engine.chunk import Answer, attempt
@@ -58,8 +58,11 @@ class KeepsApart(Protocol):
 class Chooses(Protocol):
     """A pool that can give an item to the worker that is best for it; its answers name their workers."""
 
+    def workers(self) -> Collection[str]:
+        """Return the workers that there are, by about the last second."""
+
     def submit_near(self, task: int, item: object, worker: str) -> None:
-        """Start item number ``task`` on that worker, or on another one where it is busy for long, or gone."""
+        """Start item number ``task`` on that worker, or on another one where it has enough to do, or is gone."""
 
 
 class SerialPool:

@@ -11,7 +11,7 @@ import queue
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import wait as wait_for
 from dataclasses import replace
 from types import MappingProxyType
@@ -126,10 +126,20 @@ class DaskPool:
         others = self._apart.others(self._workers)
         self._submitted(task, item, workers=others, allow_other_workers=others is not None)
 
+    def workers(self) -> Collection[str]:
+        """Return the addresses of the workers, by the last look at them."""
+        return self._workers
+
     def submit_near(self, task: int, item: object, worker: str) -> None:
-        """Submit one item to a worker, from which others take it where it waits too long."""
-        if worker in self._workers and self._apart.others(self._workers) is None:
-            self._submitted(task, item, workers=[worker], allow_other_workers=True)
+        """Submit one item to a worker, from which others take it where it waits too long.
+
+        Dask chooses where that worker has as many as are its due: it may have answered for one that has died, and then
+        those that came in its place would get nothing.
+        """
+        near = {"workers": [worker], "allow_other_workers": True}
+        given = sum(how == near for _, how in self._items.values())
+        if given < QUEUED_PER_THREAD * self._workers.get(worker, 0) and not self._apart:
+            self._submitted(task, item, **near)
         else:
             self.submit(task, item)
 

@@ -51,7 +51,22 @@ def test_a_worker_goes_on_with_the_file_that_it_has_open(monkeypatch: pytest.Mon
         total, _ = executor(work, who_had_it, None)
     assert len(total["out"]["had"]) == 128
     # In order, both would have had each of the eight; the first and the last are shared.
-    assert len(set(total["out"]["had"])) <= 11
+    assert len(set(total["out"]["had"])) <= 13
+
+
+def test_a_worker_that_has_enough_to_do_is_given_no_more() -> None:
+    with pocket_exec.open_executor("dask", scaleout=2, worker_timeout=60) as executor:
+        pool: DaskPool = executor.pool
+        assert pool.slots() == 4
+        worker = min(pool.workers())
+        pool.load(who_had_it)
+        work = items(4)
+        for number in range(3):
+            pool.submit_near(number, work[number], worker)
+        pool.submit_near(3, work[3], "tcp://127.0.0.1:1")
+        asked_for = [how.get("workers") for _, how in pool._items.values()]
+        assert asked_for == [[worker], [worker], None, None]
+        pool.cancel()
 
 
 def test_a_result_that_is_lost_with_its_worker_is_computed_once_more(tmp_path: Path) -> None:

@@ -28,14 +28,21 @@ _WHY_NOT = pytest.StashKey[FarmFailedError]()
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Have the farm before its first test's time begins."""
-    stash = item.config.stash
-    if BUILD and _STARTED not in stash and _WHY_NOT not in stash and farms.running() is None:
-        stash[_STARTED] = True
-        try:
-            lifecycle.up()
-        except FarmFailedError as error:
-            stash[_WHY_NOT] = error
+    # This is called for all tests, in each of the processes that share them.
+    if BUILD and item.path.is_relative_to(Path(__file__).parent):
+        _have_farm(item.config.stash)
     return (yield)
+
+
+def _have_farm(stash: pytest.Stash) -> None:
+    if _STARTED in stash or _WHY_NOT in stash:
+        return
+    try:
+        if farms.running() is None:
+            stash[_STARTED] = True
+            lifecycle.up()
+    except FarmFailedError as error:
+        stash[_WHY_NOT] = error
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
+import pytest
+from coffea.processor.executor import WorkItem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +35,7 @@ class Choosing(SerialPool):
         self._queues: dict[str, deque[tuple[int, object]]] = {f"tcp://{number}": deque() for number in range(workers)}
         self.opened: set[tuple[str, str]] = set()
         self.asked_for = 0
+        self.order: list[WorkItem] = []
 
     def slots(self) -> int:
         return 2 * len(self._queues)
@@ -39,16 +43,24 @@ class Choosing(SerialPool):
     def submit(self, task: int, item: object) -> None:
         min(self._queues.values(), key=len).append((task, item))
 
+    def workers(self) -> Collection[str]:
+        return self._queues
+
     def submit_near(self, task: int, item: object, worker: str) -> None:
-        self.asked_for += 1
-        self._queues[worker].append((task, item))
+        if len(self._queues.get(worker, "too many")) < 2:
+            self.asked_for += 1
+            self._queues[worker].append((task, item))
+        else:
+            self.submit(task, item)
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
         worker = self._random.choice([name for name, tasks in self._queues.items() if tasks])
         task, batch = self._queues[worker].popleft()
         assert self._function is not None
         assert isinstance(batch, Batch)
-        self.opened |= {(worker, item.filename) for span in batch.spans for item in span.items}
+        items_of_it = [item for span in batch.spans for item in span.items]
+        self.opened |= {(worker, item.filename) for item in items_of_it}
+        self.order += items_of_it
         answer = attempt(self._function, batch)
         # Half a second for each chunk: two of them are a batch.
         answer.value.seconds = dict.fromkeys(answer.value.seconds, 0.5)
@@ -87,6 +99,36 @@ def test_large_answers_are_taken_in_order_lest_many_wait_for_their_neighbours() 
     pool = Large(seed=1)
     PocketExecutor(pool=pool)(items([16] * 8), value, None)
     assert pool.asked_for == 0
+
+
+class Changing(Choosing):
+    """One of the workers dies early, others do what it had, and a new one comes."""
+
+    def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
+        if len(self.order) > 20 and "tcp://0" in self._queues:
+            orphans = self._queues.pop("tcp://0")
+            for task, item in orphans:
+                self.submit(task, item)
+            self._queues["tcp://new"] = deque()
+        return super().wait(timeout_s)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_worker_that_comes_later_gets_its_share_and_a_dead_ones_file_is_not_left_to_the_end(seed: int) -> None:
+    pool = Changing(seed)
+    PocketExecutor(pool=pool)(items([32] * 4) + items([32] * 20, "TT"), value, None)
+    had = Counter(worker for worker, _ in pool.opened)
+    assert had["tcp://new"] >= 5
+    last_of_first = max(place for place, item in enumerate(pool.order) if item.dataset == "DY")
+    assert last_of_first < len(pool.order) / 2
+
+
+def test_the_file_of_a_worker_that_is_gone_is_for_the_next_one() -> None:
+    fresh = Batches(plan(items([4, 4])))
+    assert fresh.take(1, "a") == (0,)
+    assert fresh.take(1, "b") == (4,)
+    fresh.only(["b"])
+    assert fresh.take(1, "c") == (1,)
 
 
 @given(files=FILES, more=FILES, seed=st.integers(), done=st.sets(st.integers(0, 60)))
