@@ -23,11 +23,13 @@ from pocket_exec.executors.before_submission import look
 from pocket_exec.executors.certificates import run_certificates
 from pocket_exec.executors.dashboard import tell_of_dashboard
 from pocket_exec.executors.dask import DaskExecutorFactory, worker_config
+from pocket_exec.executors.dask_client import OwnClient
 from pocket_exec.executors.dask_config import changed_config
 from pocket_exec.executors.dask_pool import DaskPool
 from pocket_exec.executors.dry_run import dry_run_text
 from pocket_exec.executors.run_places import made, run_places
 from pocket_exec.executors.worker_jobs import WorkerJobs, resources, runs_for_s
+from pocket_exec.interrupts import interrupts_held
 from pocket_exec.options.model import BatchOptions, HTCondorOptions, SlurmOptions
 from pocket_exec.options.quantities import Duration
 from pocket_exec.runs.workers import WorkersRecord
@@ -64,7 +66,7 @@ class BatchExecutorFactory(DaskExecutorFactory):
             )
         jobs.write_files(security)
         started = time.monotonic()
-        with dask.config.set(worker_config(options)):
+        with dask.config.set(worker_config(options)), interrupts_held():
             cluster = SupervisedCluster(
                 system,
                 jobs.write_settings,
@@ -80,12 +82,12 @@ class BatchExecutorFactory(DaskExecutorFactory):
                 security=security,
                 jobs_file=jobs.places.jobs_file,
             )
+            self.stack.callback(cluster.close)
         self.cluster, self._moved = cluster, jobs.moved
-        self.stack.callback(cluster.close)
         if options.adaptive:
             cluster.adapt(minimum=options.adaptive_minimum, maximum=options.scaleout)
         tell_of_dashboard(options, cluster.scheduler)
-        client: Client = self.stack.enter_context(Client(cluster, security=security, set_as_default=False))
+        client = OwnClient(self.stack, cluster, security=security)
         patience_s = float(options.worker_timeout)
         log.info(
             "waiting for the first worker, at most %s (worker-timeout); logs in %s",

@@ -24,10 +24,11 @@ from pocket_exec.errors import ExecutorError, FarmError
 from pocket_exec.executors import cpu_baseline
 from pocket_exec.executors.code_plugin import CodePlugin, archive, claimed, shared
 from pocket_exec.executors.dashboard import tell_of_dashboard
+from pocket_exec.executors.dask_client import OwnClient
 from pocket_exec.executors.dask_pool import DaskPool
 from pocket_exec.executors.factory import ExecutorFactory
 from pocket_exec.executors.versions import compare_versions
-from pocket_exec.interrupts import ctrl_c_kept_from_children
+from pocket_exec.interrupts import ctrl_c_kept_from_children, interrupts_held
 from pocket_exec.options.model import DaskOptions, SchedulerOptions
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,8 @@ class LocalDaskExecutorFactory(DaskExecutorFactory):
             # For workers that an adaptive cluster starts later.
             config=worker_config(options),
         )
-        with dask.config.set(worker_config(options)), _start_told(), ctrl_c_kept_from_children():
+        # Dask leaves processes and tracebacks of a start that is cut in two; it takes some seconds.
+        with dask.config.set(worker_config(options)), _start_told(), ctrl_c_kept_from_children(), interrupts_held():
             try:
                 cluster = start(scheduler_port=_free_port(options.dask_scheduler_port))
             except RuntimeError as error:
@@ -126,12 +128,11 @@ class LocalDaskExecutorFactory(DaskExecutorFactory):
                     raise
                 # Somebody was faster, between looking and taking it.
                 cluster = start(scheduler_port=0)
-        self.stack.callback(cluster.close)
+            self.stack.callback(cluster.close)
         if options.adaptive:
             cluster.adapt(minimum=options.adaptive_minimum, maximum=options.scaleout)
         tell_of_dashboard(options, cluster.scheduler)
-        client: Client = self.stack.enter_context(Client(cluster, security=cluster.security, set_as_default=False))
-        return client
+        return OwnClient(self.stack, cluster, security=cluster.security)
 
 
 @contextmanager
@@ -162,15 +163,11 @@ class SchedulerDaskExecutorFactory(DaskExecutorFactory):
             raise ExecutorError(f"{self.name}: no address; write dask@tls://host:port, or set sched-url")
         timeout = float(self.options.worker_timeout)
         try:
-            client = Client(
-                address,
-                security=client_security(address, self.options),
-                timeout=min(timeout, 30.0),
-                set_as_default=False,
+            client = OwnClient(
+                self.stack, address, security=client_security(address, self.options), timeout=min(timeout, 30.0)
             )
         except (OSError, TimeoutError, ValueError) as error:
             raise FarmError(f"no Dask scheduler answers at {address}: {error}") from error
-        self.stack.enter_context(client)
         wait_for_workers(client, timeout)
         compare_versions(client)
         return client

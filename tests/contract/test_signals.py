@@ -141,3 +141,53 @@ def swallow(master: int, sign: Path) -> None:
     while not sign.exists():
         if select.select([master], [], [], 0.1)[0]:
             os.read(master, 65536)
+
+
+INTERRUPTED_AT = """
+import importlib, os, signal, sys
+if __name__ == "__main__":
+    module, kind, name = sys.argv.pop(1).split(":")
+    kind = getattr(importlib.import_module(module), kind)
+    before = getattr(kind, name)
+
+    async def interrupted(self, *args, **kwargs):
+        setattr(kind, name, before)
+        os.kill(os.getpid(), signal.SIGINT)
+        return await before(self, *args, **kwargs)
+
+    setattr(kind, name, interrupted)
+    from pocket_exec.cli import runner
+    sys.exit(runner())
+"""
+"""The command line; the first time that a method of Dask's is called, there is a Ctrl-C."""
+
+
+@pytest.mark.parametrize(
+    ("named", "moment"),
+    [
+        *(
+            (executor, moment)
+            for executor in ("dask", "dask@slurm")
+            for moment in (
+                "distributed.scheduler:Scheduler:start_unsafe",
+                "distributed.deploy.spec:SpecCluster:_correct_state_internal",
+                "distributed.client:Client:_start",
+                "distributed.client:Client:_ensure_connected",
+            )
+        ),
+        ("dask", "distributed.nanny:Nanny:instantiate"),
+        ("dask@tcp", "distributed.client:Client:_ensure_connected"),
+    ],
+    indirect=["named"],
+)
+def test_ctrl_c_while_the_workers_are_started_leaves_nothing_and_takes_no_minute(
+    named: Named, moment: str, tmp_path: Path, file: Path
+) -> None:
+    program = tmp_path / "interrupted_at.py"
+    program.write_text(INTERRUPTED_AT)
+    words = [sys.executable, str(program), moment, "--cfg", str(CFG), "-o", str(tmp_path / "out"), *named.arguments]
+    environment = {**os.environ, "SLOW_FILE": str(file), "SLOW_SIGN": str(tmp_path / "slow now")}
+    done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=45, check=False)
+    assert done.returncode == 128 + signal.SIGINT, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("interrupted; ")
+    assert "Traceback" not in done.stderr
