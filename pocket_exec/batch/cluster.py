@@ -32,6 +32,7 @@ from pocket_exec.batch.trouble import WaitingNews, counted, waiting_text
 from pocket_exec.batch.watch import Watch
 from pocket_exec.batch.worker_job import WorkerJob
 from pocket_exec.errors import FarmError, OptionsError, PocketExecError
+from pocket_exec.options.quantities import Duration
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +130,9 @@ class SupervisedCluster(JobQueueCluster):
             OptionsError: what is submitted cannot be said to this batch system.
         """
         start = time.monotonic()
-        news = WaitingNews(start)
+        news, told = WaitingNews(start), False
+        assert self._jobs.submission is not None
+        logs = str(self._jobs.submission.log_directory)
         while not self._watch.connected:
             if isinstance(refusal := self._watch.refusal, OptionsError):
                 raise refusal
@@ -137,9 +140,10 @@ class SupervisedCluster(JobQueueCluster):
                 raise FarmError(text)
             left = start + timeout_s - time.monotonic()
             if left <= 0:
-                assert self._jobs.submission is not None
-                logs = str(self._jobs.submission.log_directory)
                 raise FarmError(waiting_text(self.jobs(), self.contact_address, timeout_s, logs))
+            if self._watch.ever_submitted and not told:
+                told, most = True, Duration(int(timeout_s))
+                log.info("waiting for the first worker, at most %s (worker-timeout); logs in %s", most, logs)
             if line := news.line(self.jobs(), time.monotonic()):
                 log.info("%s", line)
             self._news.wait(min(left, 1.0))

@@ -31,7 +31,6 @@ from pocket_exec.executors.run_places import made, run_places
 from pocket_exec.executors.worker_jobs import WorkerJobs, resources, runs_for_s
 from pocket_exec.interrupts import interrupts_held
 from pocket_exec.options.model import BatchOptions, HTCondorOptions, SlurmOptions
-from pocket_exec.options.quantities import Duration
 from pocket_exec.runs.workers import WorkersRecord
 from pocket_exec.worker.statuses import WorkerExit
 
@@ -88,13 +87,7 @@ class BatchExecutorFactory(DaskExecutorFactory):
             cluster.adapt(minimum=options.adaptive_minimum, maximum=options.scaleout)
         tell_of_dashboard(options, cluster.scheduler)
         client = OwnClient(self.stack, cluster, security=security)
-        patience_s = float(options.worker_timeout)
-        log.info(
-            "waiting for the first worker, at most %s (worker-timeout); logs in %s",
-            Duration(int(patience_s)),
-            jobs.places.logs,
-        )
-        cluster.wait_for_first_worker(patience_s)
+        cluster.wait_for_first_worker(float(options.worker_timeout))
         log.info("the first worker is there after %.0f s", time.monotonic() - started)
         return client
 
