@@ -229,6 +229,7 @@ def test_a_submission_that_fails_shows_the_commands_words_and_leaves_nothing(
     told = refused_with_log(farm, "--cfg", cfg, "-o", out, "-e", "dask@slurm", *FLAGS)
     assert "no job could be submitted: `sbatch --parsable" in told
     assert "sbatch: error: no such account" in told
+    assert "waiting for the first worker" not in told
     assert sorted(path.name for path in out.rglob("*") if path.is_file()) == ["run.json", "runner.log"]
     assert record(out)["status"]["code"] == 4
 
