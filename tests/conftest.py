@@ -91,8 +91,9 @@ def pytest_configure() -> None:
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
-    tempfile.tempdir = tempfile.mkdtemp(prefix="pocket-exec-tests-")
+    # Beside, not within, that of the session that it shares the tests of: Slurm makes a directory, but not its parents.
+    before = os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    tempfile.tempdir = tempfile.mkdtemp(prefix=_temporary(), dir=before)
     os.environ["TMPDIR"] = tempfile.tempdir
 
 
@@ -159,7 +160,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def pytest_unconfigure() -> None:
     """Remove the temporary directory."""
     assert tempfile.tempdir is not None
-    shutil.rmtree(tempfile.tempdir, ignore_errors=True)
+    for directory in _temporary_directories():
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 _LEFT = pytest.StashKey[list[str]]()
@@ -190,5 +192,15 @@ def _descendants() -> Iterator[psutil.Process]:
 
 
 def _files_left() -> list[str]:
+    left = [path for directory in _temporary_directories() for path in sorted(directory.iterdir())]
+    return [f"temporary file {path}" for path in left if path.name not in _MAY_STAY]
+
+
+def _temporary() -> str:
+    """Return what the names of this session's temporary directories begin with, those of its processes too."""
+    return "pocket-exec-tests-" + "".join(f"{mark[:8]}-" for mark in os.environ[SESSION].split("/") if mark)
+
+
+def _temporary_directories() -> list[Path]:
     assert tempfile.tempdir is not None
-    return [f"temporary file {path}" for path in sorted(Path(tempfile.tempdir).iterdir()) if path.name not in _MAY_STAY]
+    return sorted(Path(tempfile.tempdir).parent.glob(f"{_temporary()}*"))

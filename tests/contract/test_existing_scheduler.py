@@ -172,7 +172,7 @@ def test_another_runs_code_on_the_same_workers_is_refused_until_that_run_has_end
         with pocket_exec.open_executor(f"dask@{address}", **options) as first:
             other = written(physics, 2)
             with (
-                pytest.raises(FarmError, match=r"another run with other code is using these workers \(Client-"),
+                pytest.raises(FarmError, match=r"another run with other code is using these workers \(OwnClient-"),
                 pocket_exec.open_executor(f"dask@{address}", **options),
             ):
                 pass
