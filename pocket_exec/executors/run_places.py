@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +16,10 @@ from pocket_exec.errors import ExecutorError
 from pocket_exec.executors.host import directory_fault
 from pocket_exec.options.batch import BatchOptions
 
+log = logging.getLogger(__name__)
+
+REMOVED_S = 5.0
+"""How long a directory with keys may resist."""
 WITHOUT_OUTPUT = "pocket-exec-logs"
 """Directory for the logs of runs without an output directory, in the current one."""
 
@@ -72,8 +78,22 @@ def made(places: RunPlaces) -> Iterator[None]:
     try:
         yield
     finally:
-        shutil.rmtree(places.private, ignore_errors=True)
+        _remove(places.private)
         for directory in (places.private.parent, places.logs, places.logs.parent):
             if directory.name in (places.logs.name, WITHOUT_OUTPUT):
                 with suppress(OSError):
                     directory.rmdir()
+
+
+def _remove(private: Path) -> None:
+    """Remove a directory with keys; where a job still writes to it, or has a file open on NFS, a little later."""
+    end = time.monotonic() + REMOVED_S
+    while True:
+        shutil.rmtree(private, ignore_errors=True)
+        if not private.exists():
+            return
+        if time.monotonic() > end:
+            names = ", ".join(sorted(path.name for path in private.iterdir()))
+            log.warning("%s: cannot be removed; it still holds %s", private, names or "nothing")
+            return
+        time.sleep(0.1)

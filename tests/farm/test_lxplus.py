@@ -144,7 +144,7 @@ def test_a_client_that_is_killed_leaves_nothing_in_the_queue(zmumu: Zmumu, farm:
         assert time.monotonic() - killed < 30
         time.sleep(0.5)
     while private := list((zmumu.directory / out / "log").rglob("private")):
-        assert time.monotonic() - killed < 30, private
+        assert time.monotonic() - killed < 30, ([*private[0].iterdir()], said)
         time.sleep(0.5)
     assert "Traceback" not in said
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from pocket_exec.errors import ExecutorError
+from pocket_exec.executors import run_places as run_places_module
 from pocket_exec.executors.run_places import made, run_places
 from tests.unit.batch.answers import TAG, htcondor_options
 
@@ -55,6 +57,35 @@ def test_the_private_directory_is_for_the_user_alone_and_goes(tmp_path: Path) ->
     finally:
         os.umask(before)
     assert [path.name for path in places.logs.iterdir()] == ["0.err"]
+
+
+def test_a_private_directory_in_which_a_job_still_writes_goes_a_little_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = run_places(htcondor_options(), tmp_path / "out", TAG)
+    calls: list[Path] = []
+
+    def too_early(path: Path, *, ignore_errors: bool) -> None:
+        calls.append(path)
+        if len(calls) > 2:
+            rmtree(path, ignore_errors=ignore_errors)
+
+    rmtree = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", too_early)
+    with made(places):
+        (places.private / "key.pem").touch()
+    assert not places.private.exists()
+
+
+def test_a_private_directory_that_cannot_be_removed_is_told_with_what_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    places = run_places(htcondor_options(), tmp_path / "out", TAG)
+    monkeypatch.setattr(run_places_module, "REMOVED_S", 0.0)
+    monkeypatch.setattr(shutil, "rmtree", lambda path, *, ignore_errors: None)
+    with made(places):
+        (places.private / "key.pem").touch()
+    assert caplog.messages == [f"{places.private}: cannot be removed; it still holds key.pem"]
 
 
 def test_directories_in_which_nothing_was_left_go_and_others_of_the_users_stay(
