@@ -20,10 +20,8 @@ from pocket_exec.executors.registry import Registry
 from pocket_exec.request import Choice, Request, choose, make_factory, resolved_options
 from tests.contract import fake_farm
 
-EXECUTORS = ["iterative", "futures", "dask", "dask@tcp", "dask@tls", "dask@htcondor", "dask@slurm"]
-"""Every registered executor but the sites and second names; a test fails where these lists and the registry differ."""
-SECOND_NAMES = {"dask@local": "dask"}
-"""Names of the same class with the same options: what is tested of one holds for the other."""
+EXECUTORS = ["iterative", "futures", "dask", "dask@local", "dask@tcp", "dask@tls", "dask@htcondor", "dask@slurm"]
+"""Every registered executor but the sites; a test fails where these lists and the registry differ."""
 SITES = ["dask@T3", "dask@T3_CH_PSI", "dask@lxplus"]
 """Sites: what is tested of their batch system's executor holds for them, which add a name only."""
 IN_FAKE_FARM = {

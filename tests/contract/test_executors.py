@@ -18,8 +18,7 @@ from pocket_exec import open_executor
 from pocket_exec.engine.executor import PocketExecutor
 from pocket_exec.executors import dask
 from pocket_exec.executors.registry import Registry
-from pocket_exec.request import Request, choose
-from tests.contract.conftest import EXECUTORS, SECOND_NAMES, SITES, Named
+from tests.contract.conftest import EXECUTORS, SITES, Named
 
 
 def acquired() -> set[str]:
@@ -57,15 +56,7 @@ def fail(*_: Any) -> Any:
 
 
 def test_the_suite_covers_every_registered_executor() -> None:
-    assert sorted([*EXECUTORS, *SECOND_NAMES, *SITES]) == Registry.installed().names()
-
-
-@pytest.mark.parametrize(("second", "first"), SECOND_NAMES.items())
-def test_a_second_name_is_the_same_executor(second: str, first: str) -> None:
-    chosen, known = (choose(Request(executor=name), Registry.installed()) for name in (second, first))
-    assert chosen.factory is known.factory
-    assert chosen.model is known.model
-    assert chosen.defaults == known.defaults
+    assert sorted([*EXECUTORS, *SITES]) == Registry.installed().names()
 
 
 def test_nothing_is_acquired_before_setup(named: Named) -> None:
