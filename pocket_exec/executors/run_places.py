@@ -93,7 +93,9 @@ def _remove(private: Path) -> None:
         if not private.exists():
             return
         if time.monotonic() > end:
-            names = ", ".join(sorted(path.name for path in private.iterdir()))
-            log.warning("%s: cannot be removed; it still holds %s", private, names or "nothing")
+            # It may be gone by now.
+            with suppress(FileNotFoundError):
+                names = ", ".join(sorted(path.name for path in private.iterdir()))
+                log.warning("%s: cannot be removed; it still holds %s", private, names or "nothing")
             return
         time.sleep(0.1)
