@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from pocket_exec.cli.start import collect_seldom
+
 
 def runner() -> None:
     """``runner.py``: run an analysis."""
+    collect_seldom()
     from pocket_exec.cli.commands import run_command
     from pocket_exec.cli.program import execute
 
@@ -15,6 +18,7 @@ def runner() -> None:
 
 def main() -> None:
     """``pocket-exec``: run an analysis, list sites, explain options."""
+    collect_seldom()
     from pocket_exec.cli.commands import program
     from pocket_exec.cli.program import execute
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pocket_exec.cli.closed_terminal import leave_closed_terminal
 from pocket_exec.cli.display import Display
 from pocket_exec.cli.figures import from_here
 from pocket_exec.cli.messages import messages
+from pocket_exec.cli.start import collect_as_before
 from pocket_exec.cli.tables import WrittenFile, show_closing
 from pocket_exec.cli.terminal import Terminal
 from pocket_exec.executors.registry import Registry
@@ -54,8 +54,8 @@ def run(arguments: Arguments) -> int:
         if outputdir is None:
             outputdir = Path(tempfile.mkdtemp(prefix=f"pocket-exec-{analysis.name}-"))
             stack.callback(_remove_if_empty, outputdir)
-        # What is imported by now stays to the end: no collection of the run needs to go through it again.
-        gc.freeze()
+        # What is imported by now stays to the end.
+        collect_as_before()
         result = run_request(arguments.request, analysis, outputdir, display)
     _close(result, outputdir, arguments)
     return result.status
