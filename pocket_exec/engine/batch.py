@@ -65,6 +65,11 @@ class BatchDone:
     left: tuple[int, ...] = ()
     """Chunks that were not begun: the batch's time, or the worker's, was over."""
 
+    @property
+    def chunks(self) -> int:
+        """How many chunks the batch had."""
+        return len(self.seconds) + len(self.failed) + len(self.left)
+
 
 class RunBatch:
     """The function of a chunk, as a function of a batch; without ``add`` each chunk's value stays by itself."""
@@ -76,7 +81,7 @@ class RunBatch:
     def __call__(self, batch: Batch) -> BatchDone:
         """Process the chunks of ``batch``, as many as there is time for; what one of them raises costs no other."""
         begin = time.perf_counter()
-        done, sums = BatchDone(), _Sums(batch.files)
+        done, sums = BatchDone(), Sums(batch.files)
         with announced([item for _, _, item in _chunks(batch)]):
             for position, (span, number, item) in enumerate(_chunks(batch)):
                 over = time.perf_counter() - begin > batch.budget_s or cancelled()
@@ -90,7 +95,8 @@ class RunBatch:
                     done.seconds[position] = answer.seconds
                     own = nobody_elses(answer)
                     if self.add:
-                        sums.put(span, number, answer.value, own=own)
+                        value, counted = without_processed(answer.value)
+                        sums.put(Part(span.file, Block(0, number, value, 1, own), counted), span.chunks)
                     else:
                         done.parts.append(Part(span.file, Block(0, number, answer.value, 1, own), True))
         done.parts += sums.parts()
@@ -103,28 +109,32 @@ def _chunks(batch: Batch) -> Iterator[tuple[Span, int, Any]]:
             yield span, number, item
 
 
-class _Sums:
-    """The sums of a batch: like the client's, but what does not add stays apart, for the client to judge."""
+class Sums:
+    """The sums of a task: like the client's, but what does not add stays apart, for the client to judge."""
 
     def __init__(self, files: int) -> None:
         self._files: dict[int, Fold] = {}
         self._dataset = Fold(files, merge, keep=True)
         self._counted = True
 
-    def put(self, span: Span, number: int, value: Any, *, own: bool) -> None:
-        value, counted = without_processed(value)
-        self._counted = self._counted and counted
-        fold = self._files.get(span.file)
+    def put(self, part: Part, chunks: int) -> None:
+        """Add a sum; where it is one of a file's chunks, the file has so many of them in all."""
+        self._counted = self._counted and part.counted
+        if part.file is None:
+            self._dataset.put_block(part.block)
+            return
+        fold = self._files.get(part.file)
         if fold is None:
-            fold = self._files[span.file] = Fold(span.chunks, merge, keep=True)
-        fold.put(number, value, own=own)
+            fold = self._files[part.file] = Fold(chunks, merge, keep=True)
+        fold.put_block(part.block)
         if fold.complete:
             blocks = list(fold.blocks())
             if len(blocks) == 1:
-                self._dataset.put(span.file, blocks[0].value, leaves=1, own=blocks[0].own)
-                del self._files[span.file]
+                self._dataset.put(part.file, blocks[0].value, leaves=1, own=blocks[0].own)
+                del self._files[part.file]
 
     def parts(self) -> Iterator[Part]:
+        """Yield the largest sums that there are."""
         for block in self._dataset.blocks():
             yield Part(None, block, self._counted)
         for file, fold in self._files.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 import operator
@@ -23,6 +24,10 @@ BYTES_PER_S = 2e8
 """How fast the client takes in large answers: decrypted, read, added and put aside."""
 OVERTIME = 1.5
 """How far over its time a batch may go before it gives back what it has not begun."""
+TOGETHER = 8
+"""So many batches make one answer at most: if one of them is lost, so are the others that had been answered by then."""
+SPREAD = 4
+"""A task that is spread takes this part of all slots at most."""
 WAITING_BYTES = 64 * 10**6
 """Answers that may wait for their neighbours, one of each slot, so that each worker can have a file for itself."""
 
@@ -30,11 +35,13 @@ WAITING_BYTES = 64 * 10**6
 class Pace:
     """How many chunks make a task of ``target_s`` seconds; 0: one chunk is one task.
 
-    Where results are so large that the client would do nothing but take them in, tasks are longer.
+    Where results are so large that the client would do nothing but take them in, neighbouring tasks of several workers
+    make one answer, where the pool ``joins`` them, and beyond that tasks are longer.
     """
 
-    def __init__(self, target_s: float) -> None:
+    def __init__(self, target_s: float, *, joins: bool = False) -> None:
         self._target_s = target_s
+        self._joins = joins
         self._seconds: float | None = None
         self._answer_s = ANSWER_S
         self._size = 0
@@ -49,32 +56,43 @@ class Pace:
         """Return the seconds after which a batch begins no other chunk, where as many are in flight as ``slots``."""
         return OVERTIME * self._long_enough_s(slots)
 
-    def learn(self, chunks: int, seconds: float, size: int = 0) -> None:
-        """Take note of what a batch has taken, and of the bytes of its answer."""
+    def learn(self, chunks: int, seconds: float, size: int = 0, *, batches: int = 1) -> None:
+        """Take note of what a batch has taken, or so many together, and of the bytes of the answer."""
         if chunks:
             each = seconds / chunks
             self._seconds = each if self._seconds is None else 0.5 * (self._seconds + each)
             self._answer_s = ANSWER_S + size / BYTES_PER_S
             self._size = max(self._size, size)
-            self._largest = max(self._largest, chunks)
+            self._largest = max(self._largest, chunks // batches)
 
     def can_wait(self, slots: int) -> bool:
         """Whether answers are known to be so small that those of files side by side may wait for their neighbours."""
         return self._seconds is not None and self._size * slots <= WAITING_BYTES
+
+    def together(self, slots: int) -> int:
+        """Return how many batches make one answer: a power of two."""
+        number = 1
+        if self._joins and self._target_s and self._seconds is not None:
+            # Enough of them at a time that no worker waits for the last one of a few.
+            most = min(TOGETHER, slots // SPREAD)
+            while 2 * number <= most and number * self._target_s < slots * self._answer_s:
+                number *= 2
+        return number
 
     def chunks(self, left: int, slots: int) -> int:
         """Return the size of the next batch, where ``left`` chunks are not yet begun."""
         if self._seconds is None or not self._target_s:
             return 1
         each = max(self._seconds, 1e-6)
-        fitting, worth = int(self._long_enough_s(slots) / each), math.ceil(WORTH * self._answer_s / each)
+        answer_s = self._answer_s / self.together(slots)
+        fitting, worth = int(self._long_enough_s(slots) / each), math.ceil(WORTH * answer_s / each)
         # Blocks have a power of two; the next smaller one would not be worth it.
         worth = 1 << (worth - 1).bit_length()
         return max(1, min(fitting, GROWTH * self._largest, max(left // (SHARE * slots), worth)))
 
     def _long_enough_s(self, slots: int) -> float:
         # Half of the client's time is enough for all of them.
-        return max(self._target_s, slots * self._answer_s) if self._target_s else 0.0
+        return max(self._target_s, slots * self._answer_s / self.together(slots)) if self._target_s else 0.0
 
 
 class Batches:
@@ -146,6 +164,23 @@ class Batches:
         for number in range(self._first, len(self._datasets)):
             if self._datasets[number].left:
                 yield number, self._datasets[number]
+
+    def halves(self, tasks: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Cut chunks of one dataset, two at least, in two where the tree of the sum has its highest branching."""
+        places = [self._plan.places[task] for task in tasks]
+        numbers = [place.file for place in places]
+        if numbers[0] == numbers[-1]:
+            numbers = [place.chunk for place in places]
+        # The multiple of the highest power of two between the first one and the last.
+        level = (numbers[0] ^ numbers[-1]).bit_length() - 1
+        middle = bisect.bisect_left(numbers, numbers[-1] >> level << level)
+        return tasks[:middle], tasks[middle:]
+
+    def cut(self, tasks: tuple[int, ...], most: int) -> list[tuple[int, ...]]:
+        """Cut chunks of one dataset into blocks of ``most`` chunks at most, at least 1."""
+        if len(tasks) <= most:
+            return [tasks]
+        return [piece for half in self.halves(tasks) for piece in self.cut(half, most)]
 
     def batch(self, tasks: tuple[int, ...], budget_s: float, address: Callable[[Any], Any]) -> Batch:
         """Return chunks of one dataset as they travel, each item through ``address``."""

@@ -11,8 +11,8 @@ import socket
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -68,8 +68,8 @@ class Answer:
     seconds: float
     host: str
     warned: tuple[Warned, ...] = ()
-    cpu: str = ""
-    """What numpy uses of the CPU there, and the C library (``cpu.used``); empty where there is no value."""
+    cpus: Mapping[str, str] = field(default_factory=dict)
+    """What numpy uses of the CPU of each host that has made some of the value, and its C library (``cpu.used``)."""
     worker: str = ""
     """The worker, as its pool calls it; empty where the pool cannot choose among its workers."""
 
@@ -86,7 +86,7 @@ def attempt(function: Callable[[Any], Any], item: object) -> Answer:
         if _from_signal_handler(error):
             raise
         return Answer(None, describe(error), time.perf_counter() - start, host)
-    return Answer(value, None, time.perf_counter() - start, host, cpu=cpu.used())
+    return Answer(value, None, time.perf_counter() - start, host, cpus={host: cpu.used()})
 
 
 def _from_signal_handler(error: SystemExit) -> bool:

@@ -7,16 +7,17 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from pocket_exec.engine.batch import BatchDone, Part, RunBatch
+from pocket_exec.engine.batch import Batch, BatchDone, Part, RunBatch
 from pocket_exec.engine.batches import Batches, Pace
 from pocket_exec.engine.chunk import Answer, Trouble, Warned
+from pocket_exec.engine.joined import Join
 from pocket_exec.engine.outcome import FaultKind
 from pocket_exec.engine.plan import Plan, readdressed
 from pocket_exec.engine.policy import Policy
-from pocket_exec.engine.pool import Chooses, KeepsApart, Pool
+from pocket_exec.engine.pool import Chooses, Joins, KeepsApart, Pool
 from pocket_exec.engine.replicas import Replicas
 
 
@@ -44,16 +45,12 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """Chunks that travel together, and how many attempts each of them has had, this one included."""
+    """Chunks whose answer is one, and how many attempts each of them has had, this one included."""
 
     tasks: tuple[int, ...]
     attempts: int
-
-    def halves(self) -> tuple[_Unit, _Unit]:
-        """Return two units that have still to be tried."""
-        middle = len(self.tasks) // 2
-        before, after = self.tasks[:middle], self.tasks[middle:]
-        return _Unit(before, self.attempts - 1), _Unit(after, self.attempts - 1)
+    batches: int = 1
+    """How many batches they travel in; there is one answer all the same."""
 
 
 @dataclass
@@ -84,7 +81,8 @@ class Dispatch:
 
     def __post_init__(self) -> None:
         self._fresh = Batches(self.plan, self.known)
-        self._pace = Pace(self.pool.batch_s)
+        self._joins = self.pool if isinstance(self.pool, Joins) else None
+        self._pace = Pace(self.pool.batch_s, joins=self._joins is not None)
         self._chooses = self.pool if isinstance(self.pool, Chooses) else None
 
     def results(self, function: RunBatch) -> Generator[Done, None, None]:
@@ -101,8 +99,7 @@ class Dispatch:
                     number, answer = answers.popleft()
                     unit = self._flying.pop(number)
                     self._heard_of(answer, unit)
-                    if answer.cpu:
-                        self.cpus[answer.host] = answer.cpu
+                    self.cpus.update(answer.cpus)
                     for warning in answer.warned:
                         if warning not in self._warned:
                             self._warned.add(warning)
@@ -129,10 +126,11 @@ class Dispatch:
             return self._done(unit, answer)
         lost = answer.trouble.kind is FaultKind.LOST_WORKER
         if lost and not (self.pool.blames_exactly or number == self._alone or number in apart):
-            self._suspects.append(replace(unit, attempts=unit.attempts - 1))
+            self._suspects.append(_Unit(unit.tasks, unit.attempts - 1))
         elif len(unit.tasks) > 1:
             # Which of its chunks it was, nobody knows yet.
-            (self._suspects if lost else self._back).extend(unit.halves())
+            halves = (_Unit(half, unit.attempts - 1) for half in self._fresh.halves(unit.tasks))
+            (self._suspects if lost else self._back).extend(halves)
         else:
             settled = self._again_or_settled(unit.tasks[0], answer, unit.attempts)
             return self._told(unit, BatchDone(), answer, [settled]) if settled is not None else None
@@ -141,7 +139,7 @@ class Dispatch:
     def _done(self, unit: _Unit, answer: Answer) -> Done | None:
         done: BatchDone = answer.value
         size = sum(part.block.size for part in done.parts)
-        self._pace.learn(len(done.seconds), sum(done.seconds.values()), size)
+        self._pace.learn(len(done.seconds), sum(done.seconds.values()), size, batches=unit.batches)
         if done.left:
             self._back.appendleft(_Unit(tuple(unit.tasks[place] for place in done.left), unit.attempts - 1))
         settled = [
@@ -192,9 +190,12 @@ class Dispatch:
             elif self._back:
                 self._submit(self._back.popleft())
             elif self._fresh.left:
-                most = self._pace.chunks(self._fresh.left, slots)
-                tasks = self._fresh.take(most, worker if near else None)
-                self._submit(_Unit(tasks, 0), worker=worker if near else "")
+                most, together = self._pace.chunks(self._fresh.left, slots), self._pace.together(slots)
+                tasks = self._fresh.take(most * together, worker if near else None)
+                if together > 1 and len(tasks) > most:
+                    self._submit_spread(self._fresh.cut(tasks, most))
+                else:
+                    self._submit(_Unit(tasks, 0), worker=worker if near else "")
             else:
                 return
         # There are fewer slots than answers: whoever comes next is asked when there is room again.
@@ -202,15 +203,12 @@ class Dispatch:
 
     def _full(self) -> bool:
         """Whether no other batch is worth having in flight now; those with a worker for themselves do not count."""
-        return len(self._flying) - len(self._apart) >= self._pace.in_flight(self.pool.slots())
+        flying = sum(unit.batches for unit in self._flying.values()) - len(self._apart)
+        return flying >= self._pace.in_flight(self.pool.slots())
 
     def _submit(self, unit: _Unit, *, apart: bool = False, worker: str = "") -> int:
         attempt, number = unit.attempts + 1, next(self._numbers)
-
-        def addressed(item: Any) -> Any:
-            return self._addressed(item, attempt)
-
-        batch = self._fresh.batch(unit.tasks, self._pace.budget_s(self.pool.slots()), addressed)
+        batch = self._batch(unit.tasks, attempt)
         self._flying[number] = _Unit(unit.tasks, attempt)
         if apart and isinstance(self.pool, KeepsApart):
             self.pool.submit_apart(number, batch)
@@ -219,6 +217,19 @@ class Dispatch:
         else:
             self.pool.submit(number, batch)
         return number
+
+    def _submit_spread(self, pieces: Sequence[tuple[int, ...]]) -> None:
+        """Submit blocks, neighbours that nobody has tried, as batches of several workers with one answer."""
+        assert self._joins is not None
+        number, batches = next(self._numbers), [self._batch(piece, 1) for piece in pieces]
+        self._flying[number] = _Unit(tuple(itertools.chain(*pieces)), 1, len(pieces))
+        self._joins.submit_spread(number, batches, Join.of(batches))
+
+    def _batch(self, tasks: tuple[int, ...], attempt: int) -> Batch:
+        def addressed(item: Any) -> Any:
+            return self._addressed(item, attempt)
+
+        return self._fresh.batch(tasks, self._pace.budget_s(self.pool.slots()), addressed)
 
     def _most_attempts(self, task: int, trouble: Trouble) -> int:
         """Return how many attempts the chunk gets: what cannot be read, one at each of its addresses at least."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from pocket_exec.engine.chunk import Answer, attempt
@@ -52,6 +52,14 @@ class KeepsApart(Protocol):
 
     def submit_apart(self, task: int, item: object) -> None:
         """Start item number ``task`` on a worker for itself, whose death is charged to it alone."""
+
+
+@runtime_checkable
+class Joins(Protocol):
+    """A pool that can spread a task over several workers, on which the answers become one."""
+
+    def submit_spread(self, task: int, items: Sequence[object], join: Callable[[Any, Any], Any]) -> None:
+        """Start neighbouring items as one task; ``join`` makes one packed answer of two, left and right."""
 
 
 @runtime_checkable

@@ -42,16 +42,17 @@ def attempt_packed(packed: bytes | Path, digest: str, item: bytes) -> Answer:
             answer = _attempted(packed, digest, item)
         except BaseException as error:  # noqa: BLE001 - here no one else ends a chunk but the user's code
             answer = Answer(None, describe(error), 0.0, _host())
-    return _for_travel(replace(answer, warned=tuple(warned), worker=worker_address()))
+    return for_travel(replace(answer, warned=tuple(warned), worker=worker_address()))
 
 
 def could_travel(answer: Answer) -> Answer:
     """Return the answer as it is, or the trouble that a worker far away would have to send it."""
-    packed = _for_travel(answer)
+    packed = for_travel(answer)
     return answer if packed.trouble is None else packed
 
 
-def _for_travel(answer: Answer) -> Answer:
+def for_travel(answer: Answer) -> Answer:
+    """Return the answer with its value packed, or the trouble where that cannot be."""
     if answer.value is None:
         return answer
     done = answer.value
@@ -109,8 +110,13 @@ def unpacked(answer: Answer) -> Answer:
         answer.value.let_go()
         return replace(answer, value=value)
     except Exception as error:  # noqa: BLE001 - a class that the client does not have, or that does not load
-        message = f"the result cannot be read back: {error}"
-        return replace(answer, value=None, trouble=Trouble(FaultKind.RESULT, False, type(error).__name__, message))
+        return unreadable(answer, error)
+
+
+def unreadable(answer: Answer, error: Exception) -> Answer:
+    """Return the answer without its value, which does not unpickle."""
+    message = f"the result cannot be read back: {error}"
+    return replace(answer, value=None, trouble=Trouble(FaultKind.RESULT, False, type(error).__name__, message))
 
 
 def lost(message: str, *, final: bool = False) -> Answer:

@@ -11,20 +11,20 @@ import queue
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import wait as wait_for
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 import cloudpickle
-from coffea.processor.executor import FileMeta
 from distributed import Client, Future, Scheduler
 from distributed.scheduler import KilledWorker
 
 from pocket_exec.engine.batch import Batch
 from pocket_exec.engine.chunk import Answer, Trouble
 from pocket_exec.engine.outcome import FaultKind
+from pocket_exec.engine.plan import readdressed
 from pocket_exec.engine.pool import Function
 from pocket_exec.engine.remote import Attempt, Packed, lost, unpacked
 from pocket_exec.errors import FarmError
@@ -48,6 +48,18 @@ _AS_A_RULE = (
     "; as a rule it needs more memory than there is (give a smaller chunksize, or a larger mem-per-worker), "
     "or crashes in compiled code"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What was submitted as one task."""
+
+    items: tuple[bytes, ...]
+    """The items, pickled."""
+    how: Mapping[str, Any]
+    """Dask's arguments of each."""
+    join: bytes = b""
+    """What makes one answer of two, pickled; empty where there is one item."""
 
 
 class DaskPool:
@@ -81,7 +93,7 @@ class DaskPool:
         self._data = b""
         self._attempt: Future[Any] | None = None
         self._attempt_seen: float | None = None
-        self._items: dict[Future[Any], tuple[bytes, dict[str, Any]]] = {}
+        self._items: dict[Future[Any], _Work] = {}
         """What was submitted, for as long as it may have to be submitted once more."""
         self._run = ""
         self._numbers = itertools.count()
@@ -106,8 +118,7 @@ class DaskPool:
         with warnings.catch_warnings():
             # distributed warns of large graphs; a large processor has to travel once all the same.
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
-            key = f"processor-{self._run}-{next(self._numbers)}"
-            return self._client.submit(pickle.loads, self._data, key=key, pure=False)
+            return self._client.submit(pickle.loads, self._data, key=self._key("processor"), pure=False)
 
     def slots(self) -> int:
         """Return two items per worker thread, as many as there are now."""
@@ -137,7 +148,7 @@ class DaskPool:
         those that came in its place would get nothing.
         """
         near = {"workers": [worker], "allow_other_workers": True}
-        given = sum(how == near for _, how in self._items.values())
+        given = sum(work.how == near for work in self._items.values())
         if given < QUEUED_PER_THREAD * self._workers.get(worker, 0) and not self._apart:
             self._submitted(task, item, **near)
         else:
@@ -151,18 +162,40 @@ class DaskPool:
         else:
             self._apart.put(self._submitted(task, item, workers=[worker], priority=1), worker)
 
-    def _submitted(self, task: int, item: object, **how: Any) -> Future[Any]:
-        if self._moved:
-            item = _at(item, self._moved)
-        return self._started(task, cloudpickle.dumps(item), how)
+    def submit_spread(self, task: int, items: Sequence[object], join: Callable[[Any, Any], Any]) -> None:
+        """Submit neighbouring items as one task each, on any workers; others make one answer of theirs, by twos."""
+        others = self._apart.others(self._workers)
+        how = {"workers": others, "allow_other_workers": others is not None}
+        self._started(task, _Work(tuple(map(self._packed, items)), how, cloudpickle.dumps(join)))
 
-    def _started(self, task: int, data: bytes, how: dict[str, Any]) -> Future[Any]:
-        # The scheduler unpickles what it is sent: these are all names that it knows.
-        key = f"chunk-{self._run}-{next(self._numbers)}"
-        future = self._client.submit(operator.call, self._attempt, data, key=key, pure=False, **how)
-        self._flying[future], self._items[future] = task, (data, how)
+    def _submitted(self, task: int, item: object, **how: Any) -> Future[Any]:
+        return self._started(task, _Work((self._packed(item),), how))
+
+    def _packed(self, item: object) -> bytes:
+        data: bytes = cloudpickle.dumps(_at(item, self._moved) if self._moved else item)
+        return data
+
+    def _started(self, task: int, work: _Work) -> Future[Any]:
+        answers = [self._call("chunk", self._attempt, data, **work.how) for data in work.items]
+        if len(answers) > 1:
+            join = self._client.submit(pickle.loads, work.join, key=self._key("join"), pure=False)
+        # What has been joined is let go, but by Dask, which may have to compute it anew.
+        while len(answers) > 1:
+            # Sooner than items that wait: until then they take up memory.
+            pairs = zip(answers[::2], answers[1::2], strict=False)
+            joined = [self._call("joined", join, *pair, priority=1) for pair in pairs]
+            answers = joined + answers[len(answers) // 2 * 2 :]
+        future = answers[0]
+        self._flying[future], self._items[future] = task, work
         future.add_done_callback(self._done.put)
         return future
+
+    def _call(self, what: str, function: Future[Any] | None, *arguments: Any, **how: Any) -> Future[Any]:
+        # The scheduler unpickles what it is sent: these are all names that it knows.
+        return self._client.submit(operator.call, function, *arguments, key=self._key(what), pure=False, **how)
+
+    def _key(self, what: str) -> str:
+        return f"{what}-{self._run}-{next(self._numbers)}"
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
         """Return what is finished.
@@ -314,8 +347,8 @@ class DaskPool:
         self._attempt, self._attempt_seen = self._sent(), now
         waiting = [future for future in self._flying if future.status in ("pending", "lost")]
         for future in waiting:
-            task, (data, how) = self._flying.pop(future), self._items.pop(future)
-            self._apart.moved(future, self._started(task, data, how))
+            task, work = self._flying.pop(future), self._items.pop(future)
+            self._apart.moved(future, self._started(task, work))
         self._client.cancel(waiting, force=True)
 
     def _workers_now(self) -> dict[str, int]:
@@ -332,8 +365,4 @@ def _at(item: Any, moved: Mapping[str, str]) -> Any:
         spans = (replace(span, items=tuple(_at(part, moved) for part in span.items)) for span in item.spans)
         return replace(item, spans=tuple(spans))
     address = moved.get(getattr(item, "filename", ""))
-    if address is None:
-        return item
-    if isinstance(item, FileMeta):
-        return FileMeta(item.dataset, address, item.treename, item.metadata, item.preload)
-    return replace(item, filename=address)
+    return item if address is None else readdressed(item, address)

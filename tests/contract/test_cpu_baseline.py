@@ -109,7 +109,7 @@ class Mixed:
         assert self._function is not None
         task, item = self._queue.popleft()
         host, level = [("old01", "x86-64-v3"), ("new01", "x86-64-v4")][task % 2]
-        return [(task, replace(attempt(self._function, item), host=host, cpu=level))]
+        return [(task, replace(attempt(self._function, item), host=host, cpus={host: level}))]
 
     def cancel(self) -> None:
         self._queue.clear()

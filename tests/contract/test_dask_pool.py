@@ -64,7 +64,7 @@ def test_a_worker_that_has_enough_to_do_is_given_no_more() -> None:
         for number in range(3):
             pool.submit_near(number, work[number], worker)
         pool.submit_near(3, work[3], "tcp://127.0.0.1:1")
-        asked_for = [how.get("workers") for _, how in pool._items.values()]
+        asked_for = [kept.how.get("workers") for kept in pool._items.values()]
         assert asked_for == [[worker], [worker], None, None]
         pool.cancel()
 
