@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pocket_exec.cli.start import collect_seldom
+from pocket_exec.collector import collect_seldom
 
 
 def runner() -> None:

@@ -17,7 +17,7 @@ from pocket_exec.cli.closed_terminal import leave_closed_terminal
 from pocket_exec.cli.display import Display
 from pocket_exec.cli.figures import from_here
 from pocket_exec.cli.messages import messages
-from pocket_exec.cli.start import collect_as_before
+from pocket_exec.collector import collect_as_before
 from pocket_exec.cli.tables import WrittenFile, show_closing
 from pocket_exec.cli.terminal import Terminal
 from pocket_exec.executors.registry import Registry

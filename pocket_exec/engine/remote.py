@@ -20,6 +20,7 @@ from pocket_exec.engine.chunk import Answer, Trouble, Warned, attempt, describe
 from pocket_exec.engine.dask_task import worker_address
 from pocket_exec.engine.outcome import FaultKind
 from pocket_exec.engine.packing import pack
+from pocket_exec.engine.reading.garbage import moderate_collection
 
 KEPT_FUNCTIONS = 2
 """A run has two: file metadata, then chunks."""
@@ -159,7 +160,9 @@ def _keep(message: Warning | str, category: type[Warning], filename: str, lineno
 def _unpacked(packed: bytes | Path, digest: str) -> Callable[[Any], Any]:
     with _lock:
         if digest not in _functions:
-            _functions[digest] = cloudpickle.loads(packed.read_bytes() if isinstance(packed, Path) else packed)
+            # It imports the user's modules.
+            with moderate_collection():
+                _functions[digest] = cloudpickle.loads(packed.read_bytes() if isinstance(packed, Path) else packed)
             while len(_functions) > KEPT_FUNCTIONS:
                 _functions.popitem(last=False)
         _functions.move_to_end(digest)

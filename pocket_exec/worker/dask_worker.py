@@ -6,6 +6,7 @@ import os
 import random
 import time
 
+from pocket_exec.collector import collect_as_before
 from pocket_exec.engine.leaving import LEAVES_AT
 from pocket_exec.worker.preflight import WorkerFaultError
 from pocket_exec.worker.settings import WorkerSettings
@@ -54,6 +55,7 @@ def run(settings: WorkerSettings, name: str, directory: str) -> None:
     import dask
     from distributed.cli import dask_worker
 
+    collect_as_before()
     # Its HTTP server starts all the same; it tells nothing without these.
     dask.config.set({**settings.dask_config, "distributed.worker.http.routes": []})
     lifetime_s = None

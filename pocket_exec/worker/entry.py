@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from pocket_exec.collector import collect_seldom
 from pocket_exec.worker import preflight
 from pocket_exec.worker.endings import Endings
 from pocket_exec.worker.preflight import WorkerFaultError
@@ -24,6 +25,7 @@ def main(settings_file: str, name: str, archive: str) -> NoReturn:
     """Run the worker ``name`` to its end, and end this process with its status."""
     endings = Endings()
     endings.watch()
+    collect_seldom()
     try:
         status = run_worker(Path(settings_file).absolute(), name, Path(archive).absolute(), endings)
     except SystemExit as end:

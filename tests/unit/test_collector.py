@@ -1,4 +1,4 @@
-"""The garbage collector from the start of a command to the beginning of its run."""
+"""The garbage collector from the start of a process to the beginning of its work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pocket_exec.cli.start import SELDOM, collect_as_before, collect_seldom
+from pocket_exec.collector import SELDOM, collect_as_before, collect_seldom
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The garbage collector while a command starts: what is imported stays, and is not looked through again and again."""
+"""The garbage collector while a process starts: what is imported stays, and is not looked through again and again."""
 
 from __future__ import annotations
 
