@@ -17,9 +17,9 @@ from pocket_exec.cli.closed_terminal import leave_closed_terminal
 from pocket_exec.cli.display import Display
 from pocket_exec.cli.figures import from_here
 from pocket_exec.cli.messages import messages
-from pocket_exec.collector import collect_as_before
 from pocket_exec.cli.tables import WrittenFile, show_closing
 from pocket_exec.cli.terminal import Terminal
+from pocket_exec.collector import collect_as_before
 from pocket_exec.executors.registry import Registry
 from pocket_exec.interrupts import interrupts_raised
 from pocket_exec.request import Request, choose, prepare, resolved_options
