@@ -98,7 +98,7 @@ def test_a_wrong_image_path_is_refused_before_anything_is_submitted(zmumu: Zmumu
 
 
 @pytest.mark.parametrize("runtime", ["auto", "site"])
-def test_an_image_that_has_vanished_is_reported(zmumu: Zmumu, farm: Farm, runtime: str, unshared_dir: Path) -> None:
+def test_an_image_that_no_worker_sees_is_reported(zmumu: Zmumu, farm: Farm, runtime: str, unshared_dir: Path) -> None:
     # To the workers, one that only the client sees is one that has gone.
     (unshared_dir / "image" / "usr").mkdir(parents=True)
     (unshared_dir / "image" / "bin").mkdir()
@@ -107,6 +107,31 @@ def test_an_image_that_has_vanished_is_reported(zmumu: Zmumu, farm: Farm, runtim
     said = zmumu.run(f"vanished-{runtime}", "dask@htcondor", *flags, status=4)
     assert "no worker can start" in said
     assert f"no image {image} on this machine" in said if runtime == "auto" else f"{image}" in said
+    assert farm.condor_jobs() == []
+
+
+@pytest.mark.parametrize("runtime", ["auto", "site"])
+def test_an_image_that_vanishes_after_submission_is_reported(
+    zmumu: Zmumu, farm: Farm, runtime: str, shared_dir: Path
+) -> None:
+    image = shared_dir / "image"
+    for name in ("usr", "bin"):
+        (image / name).mkdir(parents=True)
+    flags = [f"--worker-image={image}", f"--container-runtime={runtime}", "--image-attribute=SingularityImage"]
+    # No machine takes a job before the image has gone.
+    later = "--requirements=[time() > QDate + 8]"
+    out = f"vanishes-{runtime}"
+    with zmumu.popen(out, "dask@htcondor", later, *flags) as process:
+        end = time.monotonic() + 60
+        while len(farm.condor_jobs()) < 2:
+            assert process.poll() is None, process.stdout.read() if process.stdout else ""
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        shutil.rmtree(image)
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 4, said
+    assert "no worker can start" in said
+    assert str(image) in said
     assert farm.condor_jobs() == []
 
 
@@ -127,10 +152,13 @@ def test_an_image_that_does_not_fit_is_told_before_anything_is_computed(
     assert told in said
 
 
+@pytest.mark.parametrize("spool", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_a_client_that_is_killed_leaves_nothing_in_the_queue(zmumu: Zmumu, farm: Farm, number: signal.Signals) -> None:
-    out = f"killed-{number.name}"
-    with zmumu.popen(out, "dask@lxplus", "--spool=false", NO_KERBEROS) as process:
+def test_a_client_that_is_killed_leaves_nothing_in_the_queue(
+    zmumu: Zmumu, farm: Farm, number: signal.Signals, spool: bool
+) -> None:
+    out = f"killed-{number.name}-{spool}"
+    with zmumu.popen(out, "dask@lxplus", f"--spool={str(spool).lower()}", NO_KERBEROS) as process:
         end = time.monotonic() + 60
         while len(farm.condor_jobs()) < 2 or not zmumu.knows_its_jobs(out):
             assert process.poll() is None, process.stdout.read() if process.stdout else ""

@@ -51,7 +51,7 @@ def test_a_local_virtual_environment_is_that_of_the_workers(
     assert zmumu.same(out)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_client_that_is_killed_leaves_nothing_in_the_queue(zmumu: Zmumu, farm: Farm, number: signal.Signals) -> None:
     out = f"killed-{number.name}"
     with zmumu.popen(out, "dask@T3") as process:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -90,6 +91,7 @@ def _make_root(root: Path, holding: Holding) -> None:
     for name in ("proc", "dev"):
         namespaces.bind(Path("/") / name, root / name, recursive=True)
     namespaces.bind(Path("/sys"), root / "sys")
+    _fuse(state / "fuse", root / "dev/fuse")
     disk = {"tmp": "tmp", "var/tmp": "vartmp", "scratch": "scratch", "var/log": "log"}
     disk |= {"var/lib/condor/execute": "execute", "var/spool/condor": "spool"}
     for inside, outside in disk.items():
@@ -107,6 +109,15 @@ def _make_root(root: Path, holding: Holding) -> None:
     if holding.nanoaod:
         namespaces.bind(Path(holding.nanoaod), root / f"{holding.shared}".lstrip("/") / "nanoaod", read_only=True)
     _libraries(root, Path(holding.unpacked) / holding.images["fits"])
+
+
+def _fuse(made: Path, seen: Path) -> None:
+    """Let ordinary users mount images of one file, as on a usual machine; the machine's own device may be root's."""
+    if seen.exists():
+        made.unlink(missing_ok=True)
+        os.mknod(made, stat.S_IFCHR | 0o666, os.stat(seen).st_rdev)
+        made.chmod(0o666)
+        namespaces.bind(made, seen)
 
 
 def _libraries(root: Path, image: Path) -> None:

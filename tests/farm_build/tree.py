@@ -52,6 +52,9 @@ def build_tree(target: Path, steps: Steps) -> None:
         install = ["apt-get", "install", "--yes", "--no-install-recommends", *PACKAGES]
         steps.chroot(tree, install, archive.environment)
         steps.chroot(tree, ["apt-get", "clean"])
+        # By this a machine of the pool tells whether it can run images of one file; Debian's package leaves it out.
+        test = "/usr/libexec/condor/singularity_test_sandbox"
+        steps.chroot(tree, ["apptainer", "build", "/usr/libexec/condor/exit_37.sif", test])
         _mount_points(tree)
     shutil.rmtree(work)
 
