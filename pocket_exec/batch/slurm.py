@@ -35,6 +35,9 @@ _REFUSALS = {
     "SubmitJob": "jobs-per-owner is more than your limit",
     "Unable to contact slurm controller": "is this a submit host?",
 }
+_NOTHING_SENT = re.compile(r"connect failure", re.IGNORECASE)
+_ANSWER_LOST = re.compile(r"timed out|(send|receive) failure|Zero Bytes", re.IGNORECASE)
+"""What sbatch says when the controller may have taken the jobs, and its answer has not arrived: they may come later."""
 _CANCELLED = JobStatus(JobState.REMOVED, "cancelled")
 
 # Variables of the user's that would narrow or change what a command does.
@@ -118,10 +121,19 @@ class Slurm(BatchSystem):
             [(cluster, elements)] = by_place(ids).items()
             self._sizes.setdefault(cluster, {})[array_of(elements[0])] = len(elements)
             return ids
-        if done.returncode != 0:
-            raise SubmitError(with_hint(failure(done), _REFUSALS))
-        message, clean = self._undone(_misfit(done), submission)
-        raise (SubmitError if clean else FarmError)(message)
+        raise self._failed(done, submission)
+
+    def _failed(self, done: Completed, submission: Submission) -> FarmError:
+        """Undo a submission that failed, and return what to raise: a ``SubmitError`` where nothing can be left."""
+        if done.returncode == 0:
+            message = _misfit(done)
+        else:
+            message = with_hint(failure(done), _REFUSALS)
+            if _NOTHING_SENT.search(done.stderr):
+                return SubmitError(message)
+        message, clean = self._undone(message, submission)
+        lost = done.returncode < 0 or (done.returncode > 0 and _ANSWER_LOST.search(done.stderr) is not None)
+        return SubmitError(message) if clean and not lost else FarmError(message)
 
     def _undone(self, message: str, submission: Submission) -> tuple[str, bool]:
         """Cancel what an unclear submission may have left in the queue; return its message, and whether that worked."""

@@ -72,6 +72,7 @@ def test_a_submission_that_fails_shows_what_the_command_said(
     system: BatchSystem, submission: Submission, command: Command
 ) -> None:
     command(SUBMIT[system.name], "echo 'no more jobs for you' >&2; exit 3")
+    command(QUEUE[system.name], "exit 0")
     command(CANCEL[system.name], "exit 0")
     with pytest.raises(SubmitError, match=r"ended with status 3:\n  no more jobs for you") as caught:
         system.submit(submission)

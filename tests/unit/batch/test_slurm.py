@@ -68,7 +68,7 @@ def test_ids_of_another_cluster_carry_its_name(submission: Submission) -> None:
 
 def test_a_refused_submission_is_told_in_its_words(submission: Submission) -> None:
     said = "sbatch: error: Memory specification can not be satisfied\nsbatch: error: Batch job submission failed"
-    answers = Answers(sbatch=failed(said))
+    answers = Answers(sbatch=failed(said), squeue="")
     with pytest.raises(SubmitError) as caught:
         slurm(answers).submit(submission)
     assert str(caught.value) == (
@@ -77,6 +77,42 @@ def test_a_refused_submission_is_told_in_its_words(submission: Submission) -> No
         "  sbatch: error: Batch job submission failed\n"
         "(mem-per-worker is more than a machine of the partition has)"
     )
+    assert [args[0] for args in answers.asked] == ["sbatch", "squeue"]
+
+
+LOST = failed("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation")
+
+
+def test_jobs_that_a_failed_submission_has_left_are_cancelled(submission: Submission) -> None:
+    answers = Answers(sbatch=failed("sbatch: error: Unexpected end"), squeue="12|01234567-0\n", scancel="")
+    with pytest.raises(SubmitError, match="Unexpected end"):
+        slurm(answers).submit(submission)
+    assert answers.asked[1:] == [["squeue", "-h", "-o", "%F|%k", f"--name={TAG}"], ["scancel", "12"]]
+
+
+@pytest.mark.parametrize("answer", [LOST, failed("", status=-9)])
+@pytest.mark.parametrize("queue", ["", "12|01234567-0\n"])
+def test_jobs_whose_answer_was_lost_may_come_later_whatever_the_queue_shows_now(
+    submission: Submission, answer: Completed, queue: str
+) -> None:
+    answers = Answers(sbatch=answer, squeue=queue, scancel="")
+    with pytest.raises(FarmError) as caught:
+        slurm(answers).submit(submission)
+    assert not isinstance(caught.value, SubmitError)
+    assert [args[0] for args in answers.asked][1:] == (["squeue", "scancel"] if queue else ["squeue"])
+
+
+def test_a_failed_submission_is_not_taken_for_a_refusal_where_the_queue_cannot_be_seen(submission: Submission) -> None:
+    answers = Answers(sbatch=failed("sbatch: error: Unexpected end"), squeue=failed("squeue: error: timed out"))
+    with pytest.raises(FarmError, match="Whether it left jobs in the queue is not known") as caught:
+        slurm(answers).submit(submission)
+    assert not isinstance(caught.value, SubmitError)
+
+
+def test_a_controller_that_was_never_reached_has_taken_nothing(submission: Submission) -> None:
+    answers = Answers(sbatch=failed("sbatch: error: Unable to contact slurm controller (connect failure)"))
+    with pytest.raises(SubmitError, match="is this a submit host"):
+        slurm(answers).submit(submission)
     assert len(answers.asked) == 1
 
 
