@@ -138,10 +138,11 @@ class Slurm(BatchSystem):
     def _undone(self, message: str, submission: Submission) -> tuple[str, bool]:
         """Cancel what an unclear submission may have left in the queue; return its message, and whether that worked."""
         try:
-            answer = self._commands.output(["squeue", "-h", "-o", "%F|%k", f"--name={submission.tag}"])
+            cluster = on_cluster(self._cluster())
+            answer = self._commands.output(["squeue", *cluster, "-h", "-o", "%F|%k", f"--name={submission.tag}"])
             rows = {tuple(line.strip().split("|", 1)) for line in answer.splitlines()}
             left = sorted(row[0] for row in rows if row[1:] == (submission.names[0],))
-            each_in_turn([["scancel", *left]] if left else [], self._commands, _GONE)
+            each_in_turn([["scancel", *cluster, *left]] if left else [], self._commands, _GONE)
         except FarmError as error:
             return f"{message}\nWhether it left jobs in the queue is not known: {error}", False
         return message, True

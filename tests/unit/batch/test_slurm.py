@@ -125,6 +125,16 @@ def test_an_answer_without_an_id_is_a_failure_and_its_jobs_are_cancelled(submiss
     assert answers.asked[1:] == [["squeue", "-h", "-o", "%F|%k", f"--name={TAG}"], ["scancel", "12"]]
 
 
+def test_what_a_failed_submission_has_left_is_looked_for_on_its_own_cluster(submission: Submission) -> None:
+    answers = Answers(sbatch="Submitted!", squeue="CLUSTER: gpu\n12|01234567-0\n", scancel="")
+    with pytest.raises(SubmitError):
+        slurm(answers, slurm_settings={"clusters": "gpu"}).submit(submission)
+    assert answers.asked[1:] == [
+        ["squeue", "-M", "gpu", "-h", "-o", "%F|%k", f"--name={TAG}"],
+        ["scancel", "-M", "gpu", "12"],
+    ]
+
+
 def test_a_submission_that_hangs_is_cancelled_and_no_submit_error(submission: Submission) -> None:
     answers = Answers(sbatch=CommandTimeoutError("sbatch: no end after 180 s"), squeue="")
     with pytest.raises(CommandError, match="no end after 180 s") as caught:
