@@ -103,7 +103,8 @@ class HTCondor(BatchSystem):
             message = with_hint(_misfit(done, len(submission.names)), _REFUSALS)
             longer, clean = self._undone(message, schedd, submission)
             # A refusal leaves nothing, even where the schedd cannot be asked: that may be why it was one.
-            if clean or (done.returncode != 0 and not self._options.spool):
+            # A command that was killed has refused nothing.
+            if clean or (done.returncode > 0 and not self._options.spool):
                 raise SubmitError(message)
             raise FarmError(longer)
         if done.stderr.strip():

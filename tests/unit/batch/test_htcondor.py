@@ -83,6 +83,13 @@ def test_jobs_that_may_be_left_are_told(submission: Submission) -> None:
     assert not isinstance(caught.value, SubmitError)
 
 
+def test_a_condor_submit_that_was_killed_is_no_refusal(submission: Submission) -> None:
+    answers = Answers(condor_submit=failed("", status=-9), condor_rm=failed("cannot connect"))
+    with pytest.raises(FarmError, match="Whether it left jobs in the queue is not known") as caught:
+        condor(answers).submit(submission)
+    assert not isinstance(caught.value, SubmitError)
+
+
 def test_a_missing_command_is_told_as_such(submission: Submission) -> None:
     answers = Answers(condor_submit=CommandMissingError("cannot run 'condor_submit'"))
     with pytest.raises(CommandMissingError):
