@@ -35,6 +35,7 @@ class Guardian:
         self._lock = threading.Lock()
         self._process: Detached | None = None
         self._ways: list[list[list[str]]] = []
+        self._left: list[list[str]] = []
         self._private: list[str] = []
         self._submitting = False
         self._closed = False
@@ -53,17 +54,21 @@ class Guardian:
         with self._lock:
             self._process = self._process or self._started()
 
-    def protect(self, *ways: Sequence[Sequence[str]], submitting: bool = False) -> None:
+    def protect(
+        self, *ways: Sequence[Sequence[str]], left: Sequence[Sequence[str]] = (), submitting: bool = False
+    ) -> None:
         """Replace the commands that it would run; none of them relieves it.
 
         Each of ``ways`` cancels everything by itself (by the jobs' ids, by the run's tag): all commands are run, until
-        those of one way have succeeded. With ``submitting`` more jobs may come, and it goes on for longer.
+        those of one way have succeeded, or those of ``left``, which tell what is left, all succeed and print nothing.
+        With ``submitting`` more jobs may come, and it goes on for longer.
 
         Raises:
             FarmError: it does not run, and cannot be started again.
         """
         with self._lock:
             self._ways = [[list(words) for words in way] for way in ways]
+            self._left = [list(words) for words in left]
             self._submitting = submitting
             self._tell()
 
@@ -128,6 +133,7 @@ class Guardian:
             return
         orders = {
             "ways": self._ways,
+            "left": self._left,
             "private": self._private,
             "submitting": self._submitting,
             "log": os.fspath(self._log.absolute()) if self._log else None,

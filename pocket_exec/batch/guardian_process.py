@@ -35,6 +35,7 @@ class Orders:
 
     def __init__(self, said: dict[str, object]) -> None:
         self.ways = [[[str(word) for word in _list(words)] for words in _list(way)] for way in _list(said.get("ways"))]
+        self.left = [[str(word) for word in _list(words)] for words in _list(said.get("left"))]
         self.private = [str(path) for path in _list(said.get("private"))]
         self.submitting = bool(said.get("submitting"))
         self.jobs_file = Path(str(said["jobs_file"])) if said.get("jobs_file") else None
@@ -112,7 +113,8 @@ def carry_out(orders: Orders, client: int) -> None:
     for number, at in enumerate(rounds()):
         # What succeeded once has nothing left to find, unless a submission was under way.
         enough = len(ROUNDS_AT_S) if orders.submitting else 2
-        if number >= enough and any(all(words in done for words in way) for way in orders.ways):
+        succeeded_once = any(all(words in done for words in way) for way in orders.ways)
+        if number >= enough and (succeeded_once or nothing_left(orders)):
             note(orders, "done: no job is left")
             if orders.jobs_file is not None:
                 remove(str(orders.jobs_file))
@@ -132,23 +134,43 @@ def rounds() -> Iterator[float]:
 
 def one_round(commands: list[list[str]], orders: Orders) -> list[list[str]]:
     """Run all commands side by side, and return those that succeeded."""
-    started: list[tuple[list[str], subprocess.Popen[bytes]]] = []
-    for words in commands:
-        try:
-            with log_of(orders) as log:
-                process = subprocess.Popen(
-                    words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-                )
-        except OSError as error:
-            note(orders, f"{words}: {error}")
-        else:
-            started.append((words, process))
+    started = [(words, launch(words, orders)) for words in commands]
     end = time.monotonic() + COMMAND_S
     return [words for words, process in started if succeeded(process, end, orders)]
 
 
-def succeeded(process: subprocess.Popen[bytes], end: float, orders: Orders) -> bool:
+def nothing_left(orders: Orders) -> bool:
+    """Return whether the batch system says that no job is left: a cancellation that finds none may fail for that."""
+    try:
+        return bool(orders.left) and all(prints_nothing(words, orders) for words in orders.left)
+    except OSError as error:
+        note(orders, f"whether jobs are left is not known: {error}")
+        return False
+
+
+def prints_nothing(words: list[str], orders: Orders) -> bool:
+    """Return whether a command succeeds, and prints nothing."""
+    with tempfile.TemporaryFile() as answer:
+        process = launch(words, orders, answer)
+        return succeeded(process, time.monotonic() + COMMAND_S, orders) and not os.fstat(answer.fileno()).st_size
+
+
+def launch(words: list[str], orders: Orders, answer: BinaryIO | None = None) -> subprocess.Popen[bytes] | None:
+    """Start a command that prints into ``answer``, or into the log; None where it does not start."""
+    try:
+        with log_of(orders) as log:
+            return subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=answer or log, stderr=log, start_new_session=True
+            )
+    except OSError as error:
+        note(orders, f"{words}: {error}")
+        return None
+
+
+def succeeded(process: subprocess.Popen[bytes] | None, end: float, orders: Orders) -> bool:
     """Wait for a command's end, kill it if it takes too long, and return whether its exit status is 0."""
+    if process is None:
+        return False
     try:
         status = process.wait(max(0.1, end - time.monotonic()))
     except subprocess.TimeoutExpired:

@@ -12,7 +12,7 @@ from pocket_exec.batch.commands import Commands, failure, with_hint, words
 from pocket_exec.batch.htcondor_description import FIRST, RUN, setting_faults, submit_description
 from pocket_exec.batch.htcondor_output import JobOutput
 from pocket_exec.batch.htcondor_queue import Queue
-from pocket_exec.batch.htcondor_removal import at_schedd, removal_where, removals, remove, remove_where
+from pocket_exec.batch.htcondor_removal import at_schedd, left_where, removal_where, removals, remove, remove_where
 from pocket_exec.batch.system import BatchSystem, JobStatus, Submission, SubmitError, at_place
 from pocket_exec.command import CommandError, CommandMissingError, Completed, Run, run
 from pocket_exec.errors import ExecutorError, FarmError, OptionsError
@@ -133,6 +133,13 @@ class HTCondor(BatchSystem):
         """Return a condor_rm by the run's tag for each schedd."""
         return [
             self._commands.elsewhere(removal_where(schedd, f'{RUN} == "{tag}"'))
+            for schedd in sorted(self._schedds, key=str)
+        ]
+
+    def left_commands(self, tag: str) -> list[list[str]]:
+        """Return a condor_q by the run's tag for each schedd: condor_rm fails where there is nothing to remove."""
+        return [
+            self._commands.elsewhere(left_where(schedd, f'{RUN} == "{tag}"'))
             for schedd in sorted(self._schedds, key=str)
         ]
 

@@ -28,6 +28,12 @@ def removal_where(schedd: str | None, constraint: str) -> list[str]:
     return ["condor_rm", *at_schedd(schedd), "-constraint", constraint]
 
 
+def left_where(schedd: str | None, constraint: str) -> list[str]:
+    """Return the condor_q that prints a line for each job that fulfils ``constraint`` and is not being removed."""
+    left = f"({constraint}) && JobStatus != {_REMOVED}"
+    return ["condor_q", *at_schedd(schedd), "-constraint", left, "-af", "ClusterId"]
+
+
 def remove(commands: Commands, ids: Sequence[str]) -> None:
     """Remove jobs; those that are gone already are no fault.
 
@@ -54,8 +60,7 @@ def remove_where(commands: Commands, schedd: str | None, constraint: str, timeou
 
 def _queued(commands: Commands, schedd: str | None, constraint: str, timeout_s: float | None) -> bool:
     """Return whether there are jobs of this kind that are not being removed."""
-    left = f"({constraint}) && JobStatus != {_REMOVED}"
-    done = commands(["condor_q", *at_schedd(schedd), "-constraint", left, "-af", "ClusterId"], timeout_s=timeout_s)
+    done = commands(left_where(schedd, constraint), timeout_s=timeout_s)
     if done.returncode != 0:
         raise CommandFailedError(failure(done))
     return bool(done.stdout.strip())

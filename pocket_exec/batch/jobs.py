@@ -186,7 +186,8 @@ class Jobs:
             ids = dict(self._ids)
             by_tag = self.system.cancel_all_commands(tag)
             by_id = self.system.cancel_commands(list(ids.values())) if ids else []
-            self._guardian.protect(*([by_id] if ids else []), by_tag, submitting=submitting or self._unclear)
+            left = self.system.left_commands(tag)
+            self._guardian.protect(*([by_id] if ids else []), by_tag, left=left, submitting=submitting or self._unclear)
             self._file.write(system=self.system.name, tag=tag, jobs=ids, commands=[*by_id, *by_tag])
 
     def _close_books(self) -> None:

@@ -179,6 +179,13 @@ class BatchSystem(ABC):
     def cancel_all_commands(self, tag: str) -> list[list[str]]:
         """Return the command lines that cancel every job of a run, known by its tag alone."""
 
+    def left_commands(self, tag: str) -> list[list[str]]:
+        """Return the command lines that print what is left of a run's jobs, nothing at status 0 where there is none.
+
+        For a batch system whose cancellations fail where there is nothing to cancel.
+        """
+        return []
+
     @abstractmethod
     def cancel(self, ids: Sequence[str]) -> None:
         """Cancel jobs; those that are gone already are no fault.

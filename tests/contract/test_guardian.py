@@ -218,6 +218,35 @@ def test_it_goes_on_until_the_batch_system_is_there_again(tmp_path: Path, monkey
     assert "there may be jobs left" in log.read_text().splitlines()[-1]
 
 
+ONE_JOB_MORE = "echo >> {tries}; case $(wc -l < {tries}) in 1) echo 12 ;; 2) exit 1 ;; esac"
+
+
+def test_that_there_is_nothing_to_cancel_is_no_fault_once_the_queue_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guardian_process, "rounds", lambda: iter((0, 0.01, 0.02, 0.03, 0.04, 0.05)))
+    log, tries, jobs_file = tmp_path / "log", tmp_path / "tries", tmp_path / "jobs.json"
+    jobs_file.touch()
+    queries = [["true"], ["sh", "-c", ONE_JOB_MORE.format(tries=tries)]]
+    orders: dict[str, object] = {"ways": [[["false"]]], "left": queries, "log": str(log), "jobs_file": str(jobs_file)}
+    guardian_process.carry_out(guardian_process.Orders(orders), 1)
+    # A job is listed, then the query fails, then there is none.
+    assert tries.read_text().count("\n") == 3
+    assert log.read_text().endswith("guardian: done: no job is left\n")
+    assert not jobs_file.exists()
+
+
+def test_a_queue_that_cannot_be_asked_is_not_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guardian_process, "rounds", lambda: iter((0, 0.01, 0.02, 0.03)))
+    log, jobs_file = tmp_path / "log", tmp_path / "jobs.json"
+    jobs_file.touch()
+    for query in (["no-such-command"], ["false"], ["echo", "12"]):
+        orders: dict[str, object] = {"ways": [[["false"]]], "left": [["true"], query], "log": str(log)}
+        guardian_process.carry_out(guardian_process.Orders({**orders, "jobs_file": str(jobs_file)}), 1)
+        assert "there may be jobs left" in log.read_text().splitlines()[-1]
+    assert jobs_file.exists()
+
+
 def test_more_ids_than_a_pipe_holds_are_told(tmp_path: Path) -> None:
     with Guardian() as guardian:
         guardian.protect([["true", *(f"{number}.0@some.schedd.example.org" for number in range(20_000))]])

@@ -20,7 +20,7 @@ class Guardian:
     def __init__(self) -> None:
         self.ways: tuple[Any, ...] = ()
 
-    def protect(self, *ways: Any, submitting: bool = False) -> None:
+    def protect(self, *ways: Any, left: Any = (), submitting: bool = False) -> None:
         self.ways = ways
 
     def check(self) -> None: ...
@@ -48,6 +48,9 @@ class Busy:
 
     def cancel_all_commands(self, tag: str) -> list[list[str]]:
         return [["rm", tag]]
+
+    def left_commands(self, tag: str) -> list[list[str]]:
+        return []
 
     def cancel_commands(self, ids: Sequence[str]) -> list[list[str]]:
         return [["rm", *ids]]

@@ -51,7 +51,10 @@ def test_all_jobs_of_a_run_are_cancelled_by_its_tag(farm: Farm, shared_dir: Path
     mine, other = (a_submission(farm, shared_dir / name) for name in ("mine", "other"))
     ids, others = system.submit(mine), system.submit(other)
     [words] = system.cancel_all_commands(mine.tag)
+    [left] = system.left_commands(mine.tag)
+    assert len(farm.run(left).stdout.split()) == 3
     farm.run(words)
+    assert farm.run(left).stdout == ""
     until(system, ids, all_are(JobState.REMOVED, 3))
     assert not [status for status in system.status(others).values() if status.state.over]
     [words] = system.cancel_commands(others)

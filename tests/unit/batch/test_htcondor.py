@@ -180,6 +180,13 @@ def test_that_a_run_has_no_jobs_left_is_no_fault() -> None:
     ]
 
 
+def test_another_process_learns_from_each_schedd_whether_jobs_are_left() -> None:
+    left = f'(PocketExecRun == "{TAG}") && JobStatus != 3'
+    assert condor(Answers(), schedds=["b", "a"]).left_commands(TAG) == [
+        ["condor_q", "-name", name, "-constraint", left, "-af", "ClusterId"] for name in ("a", "b")
+    ]
+
+
 @pytest.mark.parametrize("queue", ["12\n12\n", failed("SECMAN:2007"), CommandTimeoutError("condor_q: no end")])
 def test_a_run_whose_jobs_cannot_be_removed_is_told_and_the_other_schedds_are_asked(queue: Any) -> None:
     answers = Answers(condor_rm=failed(NOTHING_REMOVED), condor_q=queue)
