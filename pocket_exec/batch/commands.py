@@ -42,7 +42,7 @@ class Commands:
         unset: Iterable[str] = (),
     ) -> Completed:
         """Run a command; its status is the caller's to judge. Raises ``CommandError`` for a missing or hanging one."""
-        env = {**dict.fromkeys((*self.unset, *unset)), **self.env}
+        env = {**dict.fromkeys(unset), **self.environment}
         return self.run(args, timeout_s=timeout_s or self.timeout_s, cwd=cwd, env=env)
 
     def output(self, args: Sequence[str]) -> str:
@@ -62,11 +62,10 @@ class Commands:
         path = self.env.get("PATH", os.environ.get("PATH"))
         return [name for name in names if shutil.which(name, path=path) is None]
 
-    def elsewhere(self, args: Sequence[str]) -> list[str]:
-        """Return a command line that does the same in a process that has the user's variables, and not the site's."""
-        unset = [word for name in self.unset if name in os.environ for word in ("-u", name)]
-        variables = [f"{name}={value}" for name, value in self.env.items()]
-        return ["env", *unset, *variables, *args] if unset or variables else list(args)
+    @property
+    def environment(self) -> dict[str, str | None]:
+        """What these commands need changed in the user's environment; None takes a variable away."""
+        return {**dict.fromkeys(self.unset), **self.env}
 
 
 def failure(done: Completed) -> str:

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,6 +36,7 @@ class Guardian:
         self._process: Detached | None = None
         self._ways: list[list[list[str]]] = []
         self._left: list[list[str]] = []
+        self._environment: dict[str, str | None] = {}
         self._private: list[str] = []
         self._submitting = False
         self._closed = False
@@ -55,12 +56,17 @@ class Guardian:
             self._process = self._process or self._started()
 
     def protect(
-        self, *ways: Sequence[Sequence[str]], left: Sequence[Sequence[str]] = (), submitting: bool = False
+        self,
+        *ways: Sequence[Sequence[str]],
+        left: Sequence[Sequence[str]] = (),
+        environment: Mapping[str, str | None] | None = None,
+        submitting: bool = False,
     ) -> None:
         """Replace the commands that it would run; none of them relieves it.
 
         Each of ``ways`` cancels everything by itself (by the jobs' ids, by the run's tag): all commands are run, until
         those of one way have succeeded, or those of ``left``, which tell what is left, all succeed and print nothing.
+        ``environment`` is what they need changed in this process's; no other process and no file gets to see it.
         With ``submitting`` more jobs may come, and it goes on for longer.
 
         Raises:
@@ -69,6 +75,7 @@ class Guardian:
         with self._lock:
             self._ways = [[list(words) for words in way] for way in ways]
             self._left = [list(words) for words in left]
+            self._environment = dict(environment or {})
             self._submitting = submitting
             self._tell()
 
@@ -134,6 +141,7 @@ class Guardian:
         orders = {
             "ways": self._ways,
             "left": self._left,
+            "environment": self._environment,
             "private": self._private,
             "submitting": self._submitting,
             "log": os.fspath(self._log.absolute()) if self._log else None,

@@ -36,6 +36,8 @@ class Orders:
     def __init__(self, said: dict[str, object]) -> None:
         self.ways = [[[str(word) for word in _list(words)] for words in _list(way)] for way in _list(said.get("ways"))]
         self.left = [[str(word) for word in _list(words)] for words in _list(said.get("left"))]
+        changes = said.get("environment")
+        self.environment: dict[str, str | None] = dict(changes) if isinstance(changes, dict) else {}
         self.private = [str(path) for path in _list(said.get("private"))]
         self.submitting = bool(said.get("submitting"))
         self.jobs_file = Path(str(said["jobs_file"])) if said.get("jobs_file") else None
@@ -160,11 +162,22 @@ def launch(words: list[str], orders: Orders, answer: BinaryIO | None = None) -> 
     try:
         with log_of(orders) as log:
             return subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=answer or log, stderr=log, start_new_session=True
+                words,
+                env=environment(orders),
+                stdin=subprocess.DEVNULL,
+                stdout=answer or log,
+                stderr=log,
+                start_new_session=True,
             )
     except OSError as error:
         note(orders, f"{words}: {error}")
         return None
+
+
+def environment(orders: Orders) -> dict[str, str]:
+    """Return the environment of the commands: not a word of theirs, for all to read, but a secret may be among it."""
+    changed = {**os.environ, **orders.environment}
+    return {name: value for name, value in changed.items() if value is not None}
 
 
 def succeeded(process: subprocess.Popen[bytes] | None, end: float, orders: Orders) -> bool:

@@ -54,6 +54,11 @@ class HTCondor(BatchSystem):
             raise OptionsError(faults)
         return cls(options, Commands(run, options.submit_env))
 
+    @property
+    def environment(self) -> Mapping[str, str | None]:
+        """The site's variables."""
+        return self._commands.environment
+
     def missing_commands(self) -> Sequence[str]:
         """Return those of its commands that are not on PATH; condor_history is not needed."""
         spooled = ["condor_transfer_data"] if self._options.spool else []
@@ -127,21 +132,15 @@ class HTCondor(BatchSystem):
 
     def cancel_commands(self, ids: Sequence[str]) -> list[list[str]]:
         """Return one condor_rm for each schedd."""
-        return [self._commands.elsewhere(command) for command in removals(ids)]
+        return removals(ids)
 
     def cancel_all_commands(self, tag: str) -> list[list[str]]:
         """Return a condor_rm by the run's tag for each schedd."""
-        return [
-            self._commands.elsewhere(removal_where(schedd, f'{RUN} == "{tag}"'))
-            for schedd in sorted(self._schedds, key=str)
-        ]
+        return [removal_where(schedd, f'{RUN} == "{tag}"') for schedd in sorted(self._schedds, key=str)]
 
     def left_commands(self, tag: str) -> list[list[str]]:
         """Return a condor_q by the run's tag for each schedd: condor_rm fails where there is nothing to remove."""
-        return [
-            self._commands.elsewhere(left_where(schedd, f'{RUN} == "{tag}"'))
-            for schedd in sorted(self._schedds, key=str)
-        ]
+        return [left_where(schedd, f'{RUN} == "{tag}"') for schedd in sorted(self._schedds, key=str)]
 
     def cancel_all(self, tag: str, timeout_s: float) -> None:
         """Remove the run's jobs from each schedd, whatever becomes of the others."""

@@ -187,8 +187,12 @@ class Jobs:
             by_tag = self.system.cancel_all_commands(tag)
             by_id = self.system.cancel_commands(list(ids.values())) if ids else []
             left = self.system.left_commands(tag)
-            self._guardian.protect(*([by_id] if ids else []), by_tag, left=left, submitting=submitting or self._unclear)
-            self._file.write(system=self.system.name, tag=tag, jobs=ids, commands=[*by_id, *by_tag])
+            ways = [by_id, by_tag] if ids else [by_tag]
+            environment = self.system.environment
+            self._guardian.protect(*ways, left=left, environment=environment, submitting=submitting or self._unclear)
+            self._file.write(
+                system=self.system.name, tag=tag, jobs=ids, commands=[*by_id, *by_tag], environment=environment
+            )
 
     def _close_books(self) -> None:
         self._guardian.protect()

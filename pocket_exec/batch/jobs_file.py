@@ -24,6 +24,8 @@ JOBS_FILE = "jobs.json"
 class JobsFile:
     """``jobs.json``: the run's tag, its jobs' ids, and the commands that cancel them; gone once no job is left.
 
+    Of the variables that the commands need only the names are written: their values may be secret.
+
     A disk that is full or read-only is warned of once, and stops no run.
     """
 
@@ -31,8 +33,19 @@ class JobsFile:
         self._path = path
         self._warned = False
 
-    def write(self, *, system: str, tag: str, jobs: Mapping[str, str], commands: Sequence[Sequence[str]]) -> None:
-        """Write all that is known now; ``jobs`` are ids by the names of their workers."""
+    def write(
+        self,
+        *,
+        system: str,
+        tag: str,
+        jobs: Mapping[str, str],
+        commands: Sequence[Sequence[str]],
+        environment: Mapping[str, str | None],
+    ) -> None:
+        """Write all that is known now; ``jobs`` are ids by the names of their workers.
+
+        ``environment`` is what the commands need changed in the user's.
+        """
         if self._path is None:
             return
         content = {
@@ -41,7 +54,8 @@ class JobsFile:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cancel": [shlex.join(words) for words in commands],
+            "cancel": [shlex.join([*_without(environment), *words]) for words in commands],
+            "submit_env": sorted(name for name, value in environment.items() if value is not None),
             "jobs": dict(jobs),
         }
         text = json.dumps(content, indent=1).encode()
@@ -64,3 +78,9 @@ class JobsFile:
                 self._path.unlink(missing_ok=True)
             except OSError as error:
                 log.warning("cannot remove %s: %s", self._path, error)
+
+
+def _without(environment: Mapping[str, str | None]) -> list[str]:
+    """Return the words before a command that take away variables which the user has set."""
+    unset = [name for name, value in environment.items() if value is None and name in os.environ]
+    return ["env", *(word for name in unset for word in ("-u", name))] if unset else []

@@ -89,6 +89,11 @@ class Slurm(BatchSystem):
             raise OptionsError(faults)
         return cls(options, Commands(run, options.submit_env, unset=_UNSET))
 
+    @property
+    def environment(self) -> Mapping[str, str | None]:
+        """The site's variables, and none of the user's that would change what a command does."""
+        return self._commands.environment
+
     def missing_commands(self) -> Sequence[str]:
         """Return those of its commands that are not on PATH; sacct is not needed."""
         return self._commands.missing(["sbatch", "squeue", "scancel"])
@@ -154,30 +159,23 @@ class Slurm(BatchSystem):
 
     def cancel_commands(self, ids: Sequence[str]) -> list[list[str]]:
         """Return one scancel for each cluster."""
-        return [self._commands.elsewhere(command) for command in self._cancels(ids)]
-
-    def cancel_all_commands(self, tag: str) -> list[list[str]]:
-        """Return the scancel of all jobs of the run's name."""
-        return [self._commands.elsewhere(self._by_name(tag))]
-
-    def cancel_all(self, tag: str, timeout_s: float) -> None:
-        """Cancel all jobs of the run's name; scancel does not complain when there are none."""
-        each_in_turn([self._by_name(tag)], partial(self._commands, timeout_s=timeout_s), _GONE)
-
-    def _by_name(self, tag: str) -> list[str]:
-        return ["scancel", *on_cluster(self._cluster()), f"--name={tag}"]
-
-    def cancel(self, ids: Sequence[str]) -> None:
-        """Cancel jobs, with one scancel for each cluster."""
-        each_in_turn(self._cancels(ids), self._commands, _GONE)
-        self._cancelled.update(ids)
-
-    def _cancels(self, ids: Sequence[str]) -> list[list[str]]:
-        """Return one scancel for each cluster."""
         return [
             ["scancel", *on_cluster(cluster), *named(group, self._sizes.get(cluster, {}))]
             for cluster, group in by_place(ids).items()
         ]
+
+    def cancel_all_commands(self, tag: str) -> list[list[str]]:
+        """Return the scancel of all jobs of the run's name."""
+        return [["scancel", *on_cluster(self._cluster()), f"--name={tag}"]]
+
+    def cancel_all(self, tag: str, timeout_s: float) -> None:
+        """Cancel all jobs of the run's name; scancel does not complain when there are none."""
+        each_in_turn(self.cancel_all_commands(tag), partial(self._commands, timeout_s=timeout_s), _GONE)
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        """Cancel jobs, with one scancel for each cluster."""
+        each_in_turn(self.cancel_commands(ids), self._commands, _GONE)
+        self._cancelled.update(ids)
 
     def logs(self, job_id: str, submission: Submission, name: str) -> str:
         """Return the end of a worker's output, below it what Slurm says of the jobs that were submitted with it."""

@@ -132,6 +132,11 @@ class BatchSystem(ABC):
         """
         return cls()
 
+    @property
+    def environment(self) -> Mapping[str, str | None]:
+        """Changes to the user's environment that its command lines need; None takes a variable away. May be secret."""
+        return {}
+
     @abstractmethod
     def missing_commands(self) -> Sequence[str]:
         """Return those of its commands that are not on PATH."""
@@ -201,7 +206,7 @@ class BatchSystem(ABC):
             FarmError: a command failed, or took longer than ``timeout_s``: jobs may be left.
         """
         for words in self.cancel_all_commands(tag):
-            if (done := run(words, timeout_s=timeout_s)).returncode != 0:
+            if (done := run(words, timeout_s=timeout_s, env=self.environment)).returncode != 0:
                 raise FarmError(f"`{shlex.join(words)}` ended with status {done.returncode}")
 
     @abstractmethod

@@ -247,6 +247,23 @@ def test_a_queue_that_cannot_be_asked_is_not_empty(tmp_path: Path, monkeypatch: 
     assert jobs_file.exists()
 
 
+def test_commands_get_their_variables_and_nobody_else_sees_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCANCEL_STATE", "PENDING")
+    with Guardian(tmp_path / "log") as guardian:
+        command = ["sh", "-c", 'echo "$BEARER_TOKEN, ${SCANCEL_STATE-none}" >"$1.part"; mv "$1.part" "$1"', "sh"]
+        variables = {"BEARER_TOKEN": "hunter2", "SCANCEL_STATE": None}
+        guardian.protect([[*command, str(tmp_path / "seen")]], environment=variables)
+        assert guardian.pid is not None
+        process = psutil.Process(guardian.pid)
+        assert "hunter2" not in " ".join([*process.cmdline(), *process.environ().values()])
+    until((tmp_path / "seen").exists)
+    assert (tmp_path / "seen").read_text() == "hunter2, none\n"
+    until(lambda: gone(process))
+    assert "hunter2" not in (tmp_path / "log").read_text()
+
+
 def test_more_ids_than_a_pipe_holds_are_told(tmp_path: Path) -> None:
     with Guardian() as guardian:
         guardian.protect([["true", *(f"{number}.0@some.schedd.example.org" for number in range(20_000))]])

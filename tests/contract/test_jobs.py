@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pocket_exec.batch.jobs import Jobs
 from pocket_exec.batch.jobs_file import JobsFile
@@ -20,7 +20,7 @@ class Guardian:
     def __init__(self) -> None:
         self.ways: tuple[Any, ...] = ()
 
-    def protect(self, *ways: Any, left: Any = (), submitting: bool = False) -> None:
+    def protect(self, *ways: Any, left: Any = (), environment: Any = None, submitting: bool = False) -> None:
         self.ways = ways
 
     def check(self) -> None: ...
@@ -30,6 +30,7 @@ class Busy:
     """A batch system, as far as the books need one, whose jobs cannot be brought home."""
 
     name = "busy"
+    environment: ClassVar[dict[str, str | None]] = {}
 
     def __init__(self) -> None:
         self.cancelled: list[str] = []

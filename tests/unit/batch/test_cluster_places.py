@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import socket
 from pathlib import Path
 
@@ -47,26 +48,40 @@ def test_the_jobs_are_on_disk_with_the_commands_that_cancel_them_until_none_is_l
 ) -> None:
     path = tmp_path / "log" / "jobs.json"
     file = JobsFile(path)
-    file.write(system="htcondor", tag="pocket-exec-1", jobs={"w-0": "1.0"}, commands=[["condor_rm", hostile]])
+    commands = [["condor_rm", hostile]]
+    file.write(system="htcondor", tag="pocket-exec-1", jobs={"w-0": "1.0"}, commands=commands, environment={})
     said = json.loads(path.read_text())
     assert (said["batch_system"], said["tag"], said["jobs"]) == ("htcondor", "pocket-exec-1", {"w-0": "1.0"})
-    assert len(said["cancel"]) == 1
+    assert (said["cancel"], said["submit_env"]) == ([shlex.join(commands[0])], [])
     file.remove()
     file.remove()
     assert not path.exists()
+
+
+def test_variables_are_named_on_disk_and_their_values_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCANCEL_STATE", "PENDING")
+    monkeypatch.delenv("SCANCEL_USER", raising=False)
+    variables = {"SCANCEL_STATE": None, "SCANCEL_USER": None, "SLURM_CONF": "/etc/s", "BEARER_TOKEN": "hunter2"}
+    path = tmp_path / "jobs.json"
+    commands = [["scancel", "12_0"], ["scancel", "--name=pocket-exec-1"]]
+    JobsFile(path).write(system="slurm", tag="pocket-exec-1", jobs={}, commands=commands, environment=variables)
+    said = json.loads(path.read_text())
+    assert said["cancel"] == [f"env -u SCANCEL_STATE {shlex.join(words)}" for words in commands]
+    assert said["submit_env"] == ["BEARER_TOKEN", "SLURM_CONF"]
+    assert "hunter2" not in path.read_text()
 
 
 def test_a_disk_that_takes_nothing_is_warned_of_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "log").touch()
     file = JobsFile(tmp_path / "log" / "jobs.json")
     for _ in range(2):
-        file.write(system="slurm", tag="pocket-exec-1", jobs={}, commands=[])
+        file.write(system="slurm", tag="pocket-exec-1", jobs={}, commands=[], environment={})
     assert len(caplog.records) == 1
 
 
 def test_without_an_output_directory_nothing_is_written() -> None:
     file = JobsFile(None)
-    file.write(system="slurm", tag="pocket-exec-1", jobs={}, commands=[])
+    file.write(system="slurm", tag="pocket-exec-1", jobs={}, commands=[], environment={})
     file.remove()
 
 

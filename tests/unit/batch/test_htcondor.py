@@ -201,12 +201,14 @@ def test_a_cancellation_that_fails_is_told(said: str) -> None:
         condor(Answers(condor_rm=failed(said))).cancel(["12.0", "12.1"])
 
 
-def test_commands_get_the_environment_of_the_site_and_so_do_those_for_another_process() -> None:
+def test_commands_get_the_environment_of_the_site_and_it_is_no_word_of_those_for_another_process() -> None:
     answers = Answers(condor_rm="")
-    pool = condor(answers, submit_env={"_condor_SEC": "SCITOKENS"})
+    pool = condor(answers, submit_env={"_condor_SEC": "SCITOKENS", "BEARER_TOKEN": "hunter2"})
     pool.cancel(["12.0"])
     assert answers.env["_condor_SEC"] == "SCITOKENS"
-    assert pool.cancel_commands(["12.0"]) == [["env", "_condor_SEC=SCITOKENS", "condor_rm", "12.0"]]
+    assert pool.cancel_commands(["12.0"]) == [["condor_rm", "12.0"]]
+    assert "hunter2" not in f"{pool.cancel_all_commands(TAG)} {pool.left_commands(TAG)}"
+    assert pool.environment == {"_condor_SEC": "SCITOKENS", "BEARER_TOKEN": "hunter2"}
 
 
 def test_logs_are_the_end_of_both_streams(submission: Submission) -> None:

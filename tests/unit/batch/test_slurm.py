@@ -274,11 +274,10 @@ def test_elements_are_cancelled_as_ranges_and_all_of_an_array_by_its_id(submissi
     ]
 
 
-def test_the_users_variables_are_taken_from_the_commands_of_the_guardian_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in _UNSET:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SCANCEL_STATE", "PENDING")
-    assert slurm(Answers()).cancel_commands(["12_0"]) == [["env", "-u", "SCANCEL_STATE", "scancel", "12_0"]]
+def test_the_users_variables_are_taken_from_the_commands_of_the_guardian_too() -> None:
+    cluster = slurm(Answers(), submit_env={"SLURM_CONF": "/etc/s"})
+    assert cluster.cancel_commands(["12_0"]) == [["scancel", "12_0"]]
+    assert cluster.environment == {**dict.fromkeys(_UNSET), "SLURM_CONF": "/etc/s"}
 
 
 def test_elements_that_were_cancelled_before_they_began_are_removed() -> None:
