@@ -50,6 +50,9 @@ class Jobs:
         self._submissions = Batcher(self._submit, most_per_submission)
         self._cancellations = Batcher(self._cancel)
         self._books = threading.Lock()
+        """Of what is in memory: the event loop takes it, so nothing that can stall is done under it."""
+        self._writing = threading.Lock()
+        """Of guardian and disk: who holds it writes what the books say by then, so that the last word is the newest."""
         self._ids: dict[str, str] = {}
         self._given_up: set[str] = set()
         self._unclear = False
@@ -182,8 +185,9 @@ class Jobs:
         return True
 
     def _write(self, tag: str, submitting: bool = False) -> None:
-        with self._books:
-            ids = dict(self._ids)
+        with self._writing:
+            with self._books:
+                ids = dict(self._ids)
             by_tag = self.system.cancel_all_commands(tag)
             by_id = self.system.cancel_commands(list(ids.values())) if ids else []
             left = self.system.left_commands(tag)

@@ -15,7 +15,7 @@ from pocket_exec.batch.jobs import Jobs
 from pocket_exec.batch.system import JobStatus, Limits
 from pocket_exec.batch.trouble import losses_text, marked_lines, trouble_text
 from pocket_exec.batch.watch import Watch
-from pocket_exec.batch.worker_job import Loss, Patience
+from pocket_exec.batch.worker_job import Loss, Patience, WorkerJob
 
 log = logging.getLogger(__name__)
 
@@ -150,17 +150,21 @@ class Supervisor:
         return [read.get(id(loss), loss) for loss in losses]
 
     async def _with_log(self, loss: Loss) -> Loss:
-        name = loss.job.name
-        assert self._jobs.submission is not None
-        submission = replace(self._jobs.submission, names=(name,))
         try:
-            text = await asyncio.wait_for(called(self._jobs.system.logs, loss.job.id, submission, name), LOG_S)
+            text, path = await asyncio.wait_for(called(self._log_of, loss.job), LOG_S)
         except Exception as error:  # noqa: BLE001 - a batch system may be anybody's
             log.debug("no log of job %s: %s", loss.job.id, error)
             return loss
-        logs = [submission.log_directory / f"{name}.{end}" for end in ("err", "out")]
+        return replace(loss, said=marked_lines(text), log=path)
+
+    def _log_of(self, job: WorkerJob) -> tuple[str, str]:
+        """Return the end of what a job has printed, and the path of a log of it, "" for none; disks may stall."""
+        assert self._jobs.submission is not None
+        submission = replace(self._jobs.submission, names=(job.name,))
+        text = self._jobs.system.logs(job.id, submission, job.name)
+        logs = [submission.log_directory / f"{job.name}.{end}" for end in ("err", "out")]
         written = [path for path in logs if path.is_file() and path.stat().st_size]
-        return replace(loss, said=marked_lines(text), log=str(written[0]) if written else "")
+        return text, str(written[0]) if written else ""
 
     def _tell_of_budget(self) -> None:
         exhausted = self._watch.budget <= 0 and bool(self._watch.failed)

@@ -337,6 +337,23 @@ def test_workers_come_with_the_certificates_of_the_run_and_nobody_without(tmp_pa
             Client(cluster.contact_address.replace("tls", "tcp"), timeout=2, set_as_default=False)
 
 
+def test_logs_on_a_disk_that_may_stall_are_looked_at_beside_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[str] = []
+    is_file = Path.is_file
+
+    def noted(path: Path) -> bool:
+        if path.suffix == ".err":
+            looked_at.append(threading.current_thread().name)
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", noted)
+    with supervised(local_system(tmp_path), Maker(tmp_path, "echo no >&2; exit 3"), 1):
+        until(lambda: bool(looked_at))
+    assert all(name.startswith("pocket-exec ") for name in looked_at)
+
+
 def test_what_makes_the_submission_may_fail_and_nothing_is_left(tmp_path: Path) -> None:
     class Refusing(Maker):
         def __call__(self, contact: str) -> Submission:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pocket_exec.batch.calls import called
 from pocket_exec.batch.jobs import Jobs
 from pocket_exec.batch.jobs_file import JobsFile
 from pocket_exec.batch.system import Resources, Submission
@@ -38,6 +41,8 @@ class Busy:
     def submit(self, submission: Submission) -> Sequence[str]:
         return [f"{number}.0" for number, _ in enumerate(submission.names)]
 
+    def last_output(self, ids: Sequence[str], timeout_s: float) -> None: ...
+
     def finish(self, ids: Sequence[str]) -> None:
         raise OSError("the schedd is busy")
 
@@ -57,24 +62,30 @@ class Busy:
         return [["rm", *ids]]
 
 
+def books(system: Busy, guardian: Guardian, directory: Path, there: asyncio.Event) -> Jobs:
+    """Return the books of a run, which set ``there`` when jobs have been submitted."""
+
+    async def none_to_retire(names: Sequence[str]) -> None: ...
+
+    jobs = Jobs(
+        system,  # type: ignore[arg-type]  # a fake: a schedd that is busy cannot be had at will
+        guardian,  # type: ignore[arg-type]  # a fake, too
+        JobsFile(None),
+        most_per_submission=None,
+        submitted=lambda ids: there.set(),
+        refused=lambda names, error: None,
+        retire=none_to_retire,
+    )
+    jobs.submission = Submission(TAG, (), directory / "job.sh", directory, directory, Resources(1, 10**9))
+    return jobs
+
+
 def test_ended_jobs_that_could_not_be_brought_home_are_cancelled_by_their_tag(tmp_path: Path) -> None:
     system, guardian = Busy(), Guardian()
 
     async def course() -> bool:
         there = asyncio.Event()
-
-        async def none_to_retire(names: Sequence[str]) -> None: ...
-
-        jobs = Jobs(
-            system,  # type: ignore[arg-type]  # a fake: a schedd that is busy cannot be had at will
-            guardian,  # type: ignore[arg-type]  # a fake, too
-            JobsFile(None),
-            most_per_submission=None,
-            submitted=lambda ids: there.set(),
-            refused=lambda names, error: None,
-            retire=none_to_retire,
-        )
-        jobs.submission = Submission(TAG, (), tmp_path / "job.sh", tmp_path, tmp_path, Resources(1, 10**9))
+        jobs = books(system, guardian, tmp_path, there)
         jobs.add("worker-0")
         await there.wait()
         await jobs.finish(["worker-0"])
@@ -82,4 +93,43 @@ def test_ended_jobs_that_could_not_be_brought_home_are_cancelled_by_their_tag(tm
 
     assert asyncio.run(course())
     assert system.cancelled == [TAG]
+    assert guardian.ways == ()
+
+
+class Stalled(Guardian):
+    """Takes long to be told, from ``stalls`` on, as one does that has to be started anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stalls = False
+        self.told = threading.Event()
+        self.goes_on = threading.Event()
+
+    def protect(self, *ways: Any, **more: Any) -> None:
+        if self.stalls:
+            self.told.set()
+            self.goes_on.wait(5.0)
+        super().protect(*ways, **more)
+
+
+def test_a_guardian_or_a_disk_that_stalls_does_not_hold_up_the_event_loop(tmp_path: Path) -> None:
+    guardian = Stalled()
+
+    async def course() -> float:
+        there = asyncio.Event()
+        jobs = books(Busy(), guardian, tmp_path, there)
+        jobs.add("worker-0")
+        await there.wait()
+        guardian.stalls = True
+        jobs.add("worker-1")
+        await called(guardian.told.wait, 5.0)
+        start = time.monotonic()
+        await jobs.last_output(["worker-0"], 1.0)
+        await jobs.finish(["worker-0"])
+        took = time.monotonic() - start
+        guardian.goes_on.set()
+        await jobs.end(10.0)
+        return took
+
+    assert asyncio.run(course()) < 3.0
     assert guardian.ways == ()
