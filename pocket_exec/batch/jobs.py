@@ -55,6 +55,7 @@ class Jobs:
         """Of guardian and disk: who holds it writes what the books say by then, so that the last word is the newest."""
         self._ids: dict[str, str] = {}
         self._given_up: set[str] = set()
+        self._submitting = False
         self._unclear = False
         """A submission or a cancellation failed, so that there may be jobs of ours whose ids are not known."""
         self._ending = False
@@ -141,7 +142,8 @@ class Jobs:
 
     def _submit_now(self, submission: Submission) -> tuple[str, ...]:
         """Let guardian and disk know of the run before its jobs are there, and of the jobs as soon as they are."""
-        self._write(submission.tag, submitting=True)
+        self._submitting = True
+        self._write(submission.tag)
         try:
             ids = self.system.submit(submission)
             if len(ids) != len(submission.names):
@@ -152,7 +154,8 @@ class Jobs:
             with self._books:
                 self._ids.update(zip(submission.names, ids, strict=True))
         finally:
-            self._write(submission.tag, submitting=False)
+            self._submitting = False
+            self._write(submission.tag)
         return ids
 
     async def _cancel(self, names: Sequence[str]) -> None:
@@ -184,7 +187,7 @@ class Jobs:
             return False
         return True
 
-    def _write(self, tag: str, submitting: bool = False) -> None:
+    def _write(self, tag: str) -> None:
         with self._writing:
             with self._books:
                 ids = dict(self._ids)
@@ -193,7 +196,8 @@ class Jobs:
             left = self.system.left_commands(tag)
             ways = [by_id, by_tag] if ids else [by_tag]
             environment = self.system.environment
-            self._guardian.protect(*ways, left=left, environment=environment, submitting=submitting or self._unclear)
+            more_may_come = self._submitting or self._unclear
+            self._guardian.protect(*ways, left=left, environment=environment, submitting=more_may_come)
             self._file.write(
                 system=self.system.name, tag=tag, jobs=ids, commands=[*by_id, *by_tag], environment=environment
             )

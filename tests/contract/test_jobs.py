@@ -22,9 +22,11 @@ class Guardian:
 
     def __init__(self) -> None:
         self.ways: tuple[Any, ...] = ()
+        self.submitting = False
 
     def protect(self, *ways: Any, left: Any = (), environment: Any = None, submitting: bool = False) -> None:
         self.ways = ways
+        self.submitting = submitting
 
     def check(self) -> None: ...
 
@@ -133,3 +135,40 @@ def test_a_guardian_or_a_disk_that_stalls_does_not_hold_up_the_event_loop(tmp_pa
 
     assert asyncio.run(course()) < 3.0
     assert guardian.ways == ()
+
+
+class Slow(Busy):
+    """Takes its time for the second submission."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Event()
+        self.goes_on = threading.Event()
+
+    def submit(self, submission: Submission) -> Sequence[str]:
+        if "worker-1" in submission.names:
+            self.asked.set()
+            self.goes_on.wait(5.0)
+        return super().submit(submission)
+
+
+def test_the_guardian_knows_of_a_submission_under_way_whatever_is_cancelled_meanwhile(tmp_path: Path) -> None:
+    system, guardian = Slow(), Guardian()
+
+    async def course() -> tuple[bool, bool]:
+        there = asyncio.Event()
+        jobs = books(system, guardian, tmp_path, there)
+        jobs.add("worker-0")
+        await there.wait()
+        before = guardian.submitting
+        jobs.add("worker-1")
+        await called(system.asked.wait, 5.0)
+        jobs.drop("worker-0")
+        while guardian.ways != ([["rm", TAG]],):
+            await asyncio.sleep(0.01)
+        meanwhile = guardian.submitting
+        system.goes_on.set()
+        await jobs.end(10.0)
+        return before, meanwhile
+
+    assert asyncio.run(asyncio.wait_for(course(), 20.0)) == (False, True)
