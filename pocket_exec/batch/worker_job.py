@@ -48,7 +48,7 @@ class WorkerJob:
     came: float | None = None
     """When its worker connected first."""
     left: float | None = None
-    """Since when its worker has been away."""
+    """Since when its worker has been away from a job that runs, as far as is known."""
     missing: int = 0
     """Looks in a row at which the queue did not list it."""
 
@@ -78,12 +78,13 @@ def looked_at(job: WorkerJob, status: JobStatus, now: float) -> WorkerJob:
     """Return what is known of a job after one more look at the queue."""
     if status.state is JobState.UNKNOWN:
         return replace(job, missing=job.missing + 1, status=replace(job.status, state=JobState.UNKNOWN))
-    running = job.running
+    running, left = job.running, job.left
     if status.state is JobState.RUNNING and running is None:
         running = now
     elif status.state is JobState.PENDING and not job.connected:
-        running = None
-    return replace(job, status=status, missing=0, running=running)
+        # It waits, as before its first start, however long: it was evicted.
+        running = left = None
+    return replace(job, status=status, missing=0, running=running, left=left)
 
 
 def loss_of(job: WorkerJob, patience: Patience, walltime_s: float | None, now: float) -> Loss | None:
@@ -113,7 +114,7 @@ def _why_lost(job: WorkerJob, patience: Patience, ran: float, now: float) -> str
     elif status.state is JobState.UNKNOWN:
         if job.missing > 1 and not job.connected and now - job.submitted > patience.listed_s:
             why = "its job is no longer in the queue"
-    elif status.state is JobState.RUNNING and job.came is None and ran > patience.connected_s:
+    elif status.state is JobState.RUNNING and not job.connected and job.left is None and ran > patience.connected_s:
         why = f"its job has run for {ran:.0f} s, and the worker has not reached the scheduler"
     elif status.state is JobState.RUNNING and job.left is not None and now - job.left > patience.gone_s:
         why = "the worker has gone, and its job still runs"

@@ -84,6 +84,29 @@ def test_a_worker_that_was_evicted_and_started_again_is_kept() -> None:
     assert farm.look(1000.0, w_0=JobStatus(JobState.RUNNING, starts=5)) == []
 
 
+def test_the_queue_is_not_looked_at_more_often_for_an_evicted_worker_whose_job_waits() -> None:
+    farm = Farm(1)
+    farm.connect("w-0")
+    farm.look(100.0, w_0=RUNNING)
+    farm.connect()
+    assert farm.watch.expecting(farm.now)
+    farm.look(w_0=JobStatus(JobState.PENDING, starts=1))
+    assert not farm.watch.expecting(farm.now)
+
+
+def test_an_evicted_worker_whose_job_is_started_again_has_as_long_to_come_as_a_new_one() -> None:
+    farm = Farm(1)
+    farm.connect("w-0")
+    farm.look(w_0=RUNNING)
+    farm.connect()
+    assert farm.look(3600.0, w_0=JobStatus(JobState.PENDING, starts=1)) == []
+    assert farm.look(w_0=JobStatus(JobState.RUNNING, starts=2)) == []
+    assert farm.look(599.0, w_0=JobStatus(JobState.RUNNING, starts=2)) == []
+    (loss,) = farm.look(2.0, w_0=JobStatus(JobState.RUNNING, starts=2))
+    assert "has not reached the scheduler" in loss.why
+    assert not loss.at_start
+
+
 def test_a_young_job_that_is_not_listed_is_waited_for_and_an_old_one_is_gone_at_the_second_look() -> None:
     farm = Farm(1)
     assert [farm.look(10.0), farm.look(10.0), farm.look(10.0)] == [[], [], []]
