@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pocket_exec.batch.htcondor_text import classad_string, expression, listed, plain_value, plain_word
 from pocket_exec.batch.queues import queue_for
 from pocket_exec.batch.system import Resources, Submission
-from pocket_exec.errors import Fault
+from pocket_exec.errors import Fault, OptionsError
 from pocket_exec.options.batch import HTCondorOptions
 
 RUN = "PocketExecRun"
@@ -94,13 +94,23 @@ def _image(submission: Submission, options: HTCondorOptions) -> Iterator[tuple[s
         yield "universe", "container"
         yield "container_image", plain_value("worker-image", image)
         # A file that the workers cannot see is copied to them; what they can see must not be.
-        copied = not options.shared_filesystem and image.endswith(".sif") and not image.startswith("/cvmfs/")
-        if image.startswith("/") and not copied:
+        if image.startswith("/") and not submission.image_travels:
             yield "transfer_container", "False"
         return
     yield "universe", "vanilla"
     if image is not None:
+        if submission.image_travels:
+            raise OptionsError([_unseen(image)])
         yield f"MY.{options.image_attribute}", classad_string("worker-image", image)
+
+
+def _unseen(image: str) -> Fault:
+    return Fault(
+        "worker-image",
+        f"{image!r} is a file of this machine that the workers do not see (shared-filesystem: false), and "
+        "image-attribute only names it; choose an image under /cvmfs, or copy it with image-attribute: null or "
+        "container-runtime: apptainer",
+    )
 
 
 def _transfer(submission: Submission, options: HTCondorOptions) -> Iterator[tuple[str, str]]:

@@ -87,6 +87,8 @@ class Submission:
     account: str | None = None
     image: str | None = None
     """Image that the batch system itself puts the job in; None where the script does it, or there is none."""
+    image_travels: bool = False
+    """Whether ``image`` is a file of this machine that the workers do not see."""
     files: tuple[Path, ...] = ()
     """Files that travel to the job's working directory, under their base names; empty on a shared file system."""
     proxy: Path | None = None

@@ -149,6 +149,7 @@ class WorkerJobs:
             queue=options.queue,
             account=options.accounting_group,
             image=self.image.reference if self.image is not None and by_system else None,
+            image_travels=self.image is not None and by_system and self.image.file is not None,
             files=() if shared else (*self.files.travelling(), *self._further_files(by_system)),
             proxy=self.proxy.source if self.proxy is not None and self.proxy.shipped else None,
         )

@@ -72,7 +72,7 @@ def transferred() -> str:
 def universe() -> str:
     """The container universe, with a file that has to travel."""
     options = htcondor_options(shared_filesystem=False, container_runtime="site")
-    return submit_description(a_submission(image="/home/p/my.sif"), options)
+    return submit_description(a_submission(image="/home/p/my.sif", image_travels=True), options)
 
 
 def universe_shared() -> str:
@@ -183,6 +183,22 @@ def test_a_line_break_in_a_path_is_refused(bad: str, part: str, system: BatchSys
 def test_what_htcondor_cannot_be_told_is_refused(path: str, why: str) -> None:
     with pytest.raises(OptionsError, match=f"working-dir: .*{why}.*choose another name"):
         submit_description(a_submission(working_directory=Path(path)), htcondor_options())
+
+
+@pytest.mark.parametrize("name", ["my.sif", "my.simg", "my.sqsh", "image"])
+def test_an_image_in_a_file_that_the_workers_do_not_see_is_copied_to_them_whatever_its_name(name: str) -> None:
+    options = htcondor_options(shared_filesystem=False, container_runtime="site")
+    image = f"/home/p/{name}"
+    lines = _described(submit_description(a_submission(image=image, image_travels=True), options))
+    assert lines["container_image"] == image
+    assert "transfer_container" not in lines
+    assert _described(submit_description(a_submission(image=image), options))["transfer_container"] == "False"
+
+
+def test_an_image_that_an_attribute_only_names_is_refused_where_the_workers_do_not_see_it() -> None:
+    options = htcondor_options("dask@infn-af", container_runtime="site")
+    with pytest.raises(OptionsError, match=r"worker-image: '/home/p/my.sif' is a file of this machine that the wor"):
+        submit_description(a_submission(image="/home/p/my.sif", image_travels=True), options)
 
 
 def test_a_comma_in_a_file_that_travels_is_refused() -> None:

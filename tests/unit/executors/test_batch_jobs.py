@@ -92,6 +92,18 @@ def test_an_env_script_beside_cfg_travels_too(here: Path) -> None:
         _ = jobs(htcondor_options(shared_filesystem=False, env_script="other.sh"), here).submission
 
 
+def test_an_image_in_a_file_that_the_workers_do_not_see_travels_by_whoever_starts_it(here: Path) -> None:
+    path = here / "my.simg"
+    path.touch()
+    image = Image(str(path), str(path), file=path)
+    by_site = jobs(htcondor_options(shared_filesystem=False, container_runtime="site"), here, image=image).submission
+    assert (by_site.image, by_site.image_travels) == (str(path), True)
+    assert path not in by_site.files
+    by_script = jobs(htcondor_options(shared_filesystem=False), here, image=image).submission
+    assert (by_script.image, by_script.image_travels) == (None, False)
+    assert path in by_script.files
+
+
 def test_the_batch_system_gets_the_image_only_if_it_is_to_start_it(here: Path) -> None:
     image = Image("auto", "/cvmfs/unpacked.cern.ch/.flat/0a/0a12")
     by_site = jobs(htcondor_options("dask@lxplus", submit_host=None), here, image=image)
