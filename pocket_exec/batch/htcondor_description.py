@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from pocket_exec.batch.htcondor_text import classad_string, expression, listed, plain_value, plain_word
@@ -26,6 +27,8 @@ _RESERVED = {
     f"my.{FIRST.lower()}": "jobs are found again by it",
     f"my.{WORKER.lower()}": "jobs are found again by it",
 }
+_NAME = re.compile(r"\+?[A-Za-z_][\w.]*", re.ASCII)
+"""A line begins with it; a blank would make another statement of it, such as ``queue 5`` or ``include : file``."""
 _KIB, _MIB = 2**10, 2**20
 
 
@@ -55,7 +58,7 @@ def setting_faults(settings: Mapping[str, bool | str | None]) -> list[Fault]:
         where = f"htcondor-settings.{key}"
         if why := _RESERVED.get(_canonical(key)):
             faults.append(Fault(where, f"cannot be set here: {why}"))
-        elif not key.strip() or any(character in key for character in "=\n\r#"):
+        elif not _NAME.fullmatch(key.strip()):
             faults.append(Fault(where, "is not the name of a line of a submit description"))
         elif isinstance(value, str) and ("\n" in value or "\r" in value):
             faults.append(Fault(where, f"{value!r} holds a line break; write it in one line"))

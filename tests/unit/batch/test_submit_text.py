@@ -236,6 +236,11 @@ def test_a_setting_of_slurm_is_added_overridden_or_taken_away() -> None:
         ({"+PocketExecRun": "x"}, "cannot be set here: jobs are found again by it"),
         ({"max_idle": "3"}, "htcondor-settings.max_idle: cannot be set here"),
         ({"a=b": "3"}, "is not the name of a line of a submit description"),
+        ({"queue 5": "3"}, "htcondor-settings.queue 5: is not the name of a line of a submit description"),
+        ({"include : /etc/x": "3"}, "is not the name of a line of a submit description"),
+        ({"+ Note": "3"}, "is not the name of a line of a submit description"),
+        ({"$(x)": "3"}, "is not the name of a line of a submit description"),
+        ({" ": "3"}, "is not the name of a line of a submit description"),
         ({"x": "1\nqueue 100"}, "holds a line break; write it in one line"),
     ],
 )
