@@ -113,7 +113,7 @@ def _directives(submission: Submission, options: SlurmOptions) -> Iterator[tuple
     yield "job-name", _plain_word("tag", submission.tag)
     yield "comment", _plain_word("worker", submission.names[0])
     yield "array", f"0-{len(submission.names) - 1}"
-    yield "chdir", _quoted("working-dir", submission.working_directory or submission.directory)
+    yield "chdir", _quoted("log-directory", submission.directory)
     # The workers' own output goes elsewhere; this is what Slurm says of them: time limit, memory, a missing directory.
     yield "output", _pattern("log-directory", submission.log_directory / f"{submission.names[0]}.slurm")
     yield "open-mode", "append"

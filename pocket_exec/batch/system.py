@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -93,8 +93,6 @@ class Submission:
     """Files that travel to the job's working directory, under their base names; empty on a shared file system."""
     proxy: Path | None = None
     """Grid proxy that the batch system ships, where it can; None where it is reached otherwise."""
-    working_directory: Path | None = None
-    """Directory in which the jobs start, on a shared file system; None for ``directory``."""
 
     def write(self, name: str, text: str) -> None:
         """Write a submit file into the private directory.
@@ -228,7 +226,6 @@ class Limits:
 
     jobs_per_submission: int | None = None
     jobs_per_owner: int | None = None
-    no_submit_from: tuple[Path, ...] = field(default=())
 
 
 def at_place(job_id: str, place: str | None) -> str:

@@ -23,13 +23,12 @@ def arguments(settings: WorkerSettings, name: str, directory: str, lifetime_s: i
     """
     words = [settings.scheduler, "--name", name, "--nthreads", str(settings.nthreads)]
     words += ["--memory-limit", str(settings.memory_limit), "--death-timeout", str(settings.death_timeout_s)]
-    words += ["--local-directory", directory, "--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
-    words.append("--nanny" if settings.nanny else "--no-nanny")
+    words += ["--local-directory", directory, "--no-dashboard", "--dashboard-address", "127.0.0.1:0", "--nanny"]
     if settings.tls is not None:
         words += ["--tls-ca-file", settings.tls.ca, "--tls-cert", settings.tls.cert, "--tls-key", settings.tls.key]
     given = {
         "--worker-port": settings.worker_port,
-        "--nanny-port": settings.nanny_port if settings.nanny else None,
+        "--nanny-port": settings.nanny_port,
         "--interface": settings.interface,
         "--lifetime": f"{lifetime_s}s" if lifetime_s is not None else None,
     }

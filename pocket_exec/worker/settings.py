@@ -42,7 +42,6 @@ class WorkerSettings:
     interface: str | None = None
     lifetime_s: int | None = None
     """Seconds after which the worker ends by itself; None for never."""
-    nanny: bool = True
     dask_config: Mapping[str, Any] = field(default_factory=dict)
     """Dask's own settings, by dotted key."""
     fix: str = ""

@@ -90,7 +90,6 @@ def hostile_htcondor() -> str:
         account="a b",
         queue='a"b $(x)',
         proxy=Path(f"{HOSTILE}/x509"),
-        working_directory=Path(HOSTILE),
     )
     options = htcondor_options(
         site_names=[HOSTILE],
@@ -126,7 +125,6 @@ def hostile_slurm() -> str:
         log_directory=Path(f"{HOSTILE}/logs"),
         account="a b",
         queue='a"b $(x)',
-        working_directory=Path(HOSTILE),
         resources=Resources(cores=1, memory=2 * GB),
     )
     return batch_script(submission, slurm_options(slurm_settings={"qos": "a'; echo x"}))
@@ -163,7 +161,7 @@ def test_every_golden_text_has_its_submission() -> None:
 
 
 @pytest.mark.parametrize("bad", ["/a\nb", "/a\rb"])
-@pytest.mark.parametrize("part", ["directory", "log_directory", "script", "working_directory"])
+@pytest.mark.parametrize("part", ["directory", "log_directory", "script"])
 @pytest.mark.parametrize("system", [HTCondor.from_options(htcondor_options()), Slurm.from_options(slurm_options())])
 def test_a_line_break_in_a_path_is_refused(bad: str, part: str, system: BatchSystem) -> None:
     with pytest.raises(OptionsError, match="holds a line break"):
@@ -181,8 +179,8 @@ def test_a_line_break_in_a_path_is_refused(bad: str, part: str, system: BatchSys
     ],
 )
 def test_what_htcondor_cannot_be_told_is_refused(path: str, why: str) -> None:
-    with pytest.raises(OptionsError, match=f"working-dir: .*{why}.*choose another name"):
-        submit_description(a_submission(working_directory=Path(path)), htcondor_options())
+    with pytest.raises(OptionsError, match=f"log-directory: .*{why}.*choose another name"):
+        submit_description(a_submission(directory=Path(path)), htcondor_options())
 
 
 @pytest.mark.parametrize("name", ["my.sif", "my.simg", "my.sqsh", "image"])
@@ -290,7 +288,7 @@ def test_a_backslash_in_the_log_directory_is_refused_by_slurm_alone() -> None:
     with pytest.raises(OptionsError, match=r"log-directory: .*holds a backslash"):
         batch_script(submission, slurm_options())
     assert "output = /a\\b/logs/" in submit_description(submission, htcondor_options())
-    assert '--chdir="/a\\\\b"' in batch_script(a_submission(working_directory=Path("/a\\b")), slurm_options())
+    assert '--chdir="/a\\\\b"' in batch_script(a_submission(directory=Path("/a\\b")), slurm_options())
 
 
 def test_a_walltime_alone_finds_the_shortest_flavour_where_the_pool_has_no_attribute_for_it() -> None:

@@ -102,10 +102,9 @@ def test_a_worker_is_told_when_it_leaves_and_so_is_what_it_computes(monkeypatch:
 
 
 def test_what_is_not_set_is_no_argument() -> None:
-    bare = WorkerSettings("tcp://host:1", 1, 1, 1, {}, nanny=False, nanny_port="1:2")
+    bare = WorkerSettings("tcp://host:1", 1, 1, 1, {})
     words = arguments(bare, "w-1", "/s")
-    assert not {"--worker-port", "--nanny-port", "--interface", "--lifetime", "--tls-key", "--nanny"} & set(words)
-    assert "--no-nanny" in words
+    assert not {"--worker-port", "--nanny-port", "--interface", "--lifetime", "--tls-key"} & set(words)
 
 
 def test_values_to_pass_stand_in_a_file_of_their_own(hostile: str) -> None:
