@@ -35,6 +35,8 @@ class HTCondor(BatchSystem):
 
     name = "htcondor"
     submit_command = "condor_submit"
+    transfers_files = True
+    starts_images = True
 
     def __init__(self, options: HTCondorOptions, commands: Commands) -> None:
         self._options = options
@@ -53,6 +55,12 @@ class HTCondor(BatchSystem):
         if faults := setting_faults(options.htcondor_settings):
             raise OptionsError(faults)
         return cls(options, Commands(run, options.submit_env))
+
+    @property
+    def ships_proxy(self) -> bool:
+        """Whether jobs run far from this machine's files, or are to find it in their own directory."""
+        options = self._options
+        return options.spool or not options.shared_filesystem or options.proxy_directory == "."
 
     @property
     def environment(self) -> Mapping[str, str | None]:

@@ -46,8 +46,7 @@ def batch_script(submission: Submission, options: SlurmOptions) -> str:
     """Return the batch script of all jobs of a submission; element ``i`` of the array is worker ``names[i]``.
 
     Raises:
-        OptionsError: a path or setting that a directive cannot hold, a walltime that no partition allows, files that
-            would have to travel.
+        OptionsError: a path or setting that a directive cannot hold, a walltime that no partition allows.
     """
     for what, path in (("script", submission.script), ("log-directory", submission.log_directory)):
         _quoted(what, path)
@@ -75,8 +74,6 @@ def directives_of(submission: Submission, options: SlurmOptions) -> dict[str, st
     Raises:
         OptionsError: as ``batch_script``.
     """
-    if faults := [*_not_here(submission)]:
-        raise OptionsError(faults)
     directives: dict[str, str | bool] = dict(_directives(submission, options))
     settings: Mapping[str, bool | str | None] = options.slurm_settings
     for name, value in settings.items():
@@ -100,13 +97,6 @@ def setting_faults(settings: Mapping[str, bool | str | None]) -> list[Fault]:
         elif isinstance(value, str) and _breaks(value):
             faults.append(Fault(where, f"{value!r} holds a line break; write it in one line"))
     return faults
-
-
-def _not_here(submission: Submission) -> Iterator[Fault]:
-    if submission.files:
-        yield Fault("shared-filesystem", "is false, and Slurm transfers no files; workers need a shared file system")
-    if submission.image is not None:
-        yield Fault("container-runtime", "is 'site', and Slurm starts no images by itself here; write apptainer")
 
 
 def _directives(submission: Submission, options: SlurmOptions) -> Iterator[tuple[str, str | bool]]:

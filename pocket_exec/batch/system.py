@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pocket_exec.command import Run, run
-from pocket_exec.errors import FarmError
+from pocket_exec.errors import FarmError, Fault
 
 if TYPE_CHECKING:
     from pocket_exec.options.batch import BatchOptions
@@ -122,6 +122,10 @@ class BatchSystem(ABC):
     """As in ``batch-system:``, ``htcondor`` or ``slurm``."""
     submit_command: ClassVar[str] = ""
     """The command by which ``batch-system: auto`` knows that it is here."""
+    transfers_files: ClassVar[bool] = False
+    """Whether it brings a submission's files to the jobs."""
+    starts_images: ClassVar[bool] = False
+    """Whether it puts jobs into a submission's image by itself."""
 
     @classmethod
     def from_options(cls, options: BatchOptions, run: Run = run) -> Self:  # noqa: ARG003 - the contract's
@@ -131,6 +135,20 @@ class BatchSystem(ABC):
             OptionsError: with all faults of the options that are its own.
         """
         return cls()
+
+    @property
+    def ships_proxy(self) -> bool:
+        """Whether it takes a run's grid proxy along, with these options, and names it to the jobs."""
+        return False
+
+    def cannot(self, submission: Submission) -> Iterator[Fault]:
+        """Yield what of a submission this batch system does not do, whatever the options."""
+        if submission.files and not self.transfers_files:
+            why = f"is false, and {self.name} transfers no files; workers need a shared file system"
+            yield Fault("shared-filesystem", why)
+        if submission.image is not None and not self.starts_images:
+            why = f"is 'site', and {self.name} starts no images by itself here; write apptainer"
+            yield Fault("container-runtime", why)
 
     @property
     def environment(self) -> Mapping[str, str | None]:

@@ -45,7 +45,10 @@ class Findings:
                 _ = jobs.script
             if self.system is not None:
                 with _noted(self.everywhere):
-                    self.system.describe(jobs.example(1))
+                    submission = jobs.example(1)
+                    if faults := [*self.system.cannot(submission)]:
+                        raise OptionsError(faults)
+                    self.system.describe(submission)
 
     def settle(self, executor: str, *, lenient: bool) -> None:
         """Raise what was found, all of it in one message; ``lenient`` warns of what another machine may have.
@@ -92,7 +95,9 @@ def look(options: BatchOptions, places: RunPlaces, tag: str, *, lenient: bool) -
     with _noted(found.here):
         found.image = resolve_image(options, lenient=lenient)
     with _noted(found.here):
-        found.proxy = on_workers(options, worker_proxy(options, runs_for_s(options)), places.private, tag)
+        source = worker_proxy(options, runs_for_s(options))
+        ships = found.system is not None and found.system.ships_proxy
+        found.proxy = on_workers(options, source, places.private, tag, ships=ships)
     return found
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pocket_exec.errors import ExecutorError
-from pocket_exec.options.model import BatchOptions, GeneralOptions, HTCondorOptions
+from pocket_exec.options.model import BatchOptions, GeneralOptions
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +119,10 @@ class WorkerProxy:
         return None if self.shipped else str(self.copy or self.source)
 
 
-def on_workers(options: BatchOptions, source: Path | None, private: Path, tag: str) -> WorkerProxy | None:
-    """Decide how the proxy reaches the workers.
+def on_workers(
+    options: BatchOptions, source: Path | None, private: Path, tag: str, *, ships: bool
+) -> WorkerProxy | None:
+    """Decide how the proxy reaches the workers; ``ships`` is whether the batch system takes it along.
 
     It stays where it is if they see it there, which ``proxy-directory: null`` says; in a directory that each machine
     has for itself they do not, so that it is copied into the run's ``private`` one.
@@ -129,10 +131,8 @@ def on_workers(options: BatchOptions, source: Path | None, private: Path, tag: s
         return None
     if options.proxy_directory not in (None, "."):
         return WorkerProxy(source, copy=_expanded(options.proxy_directory) / f"x509up_{tag}")
-    if isinstance(options, HTCondorOptions):
-        far = options.spool or not options.shared_filesystem
-        if far or options.proxy_directory == ".":
-            return WorkerProxy(source, shipped=True)
+    if ships:
+        return WorkerProxy(source, shipped=True)
     own = options.proxy_directory == "." or any(source.is_relative_to(place) for place in _EACH_MACHINES_OWN)
     return WorkerProxy(source, copy=private / COPY if own else None)
 

@@ -75,4 +75,4 @@ def test_what_slurm_refuses_is_told_in_its_words(zmumu: Zmumu, farm: Farm) -> No
     said = zmumu.run("walltime", "dask@T3", "--walltime=30d", status=4)
     assert "walltime is longer than the partition allows" in said
     said = zmumu.run("image", "dask@T3", f"--worker-image={farm.image}", "--container-runtime=site", status=3)
-    assert "Slurm starts no images by itself here" in said
+    assert "slurm starts no images by itself here" in said

@@ -274,13 +274,15 @@ def test_all_faults_of_a_batch_system_are_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"files": (Path("/a"),)}, "shared-filesystem: is false, and Slurm transfers no files"),
-        ({"image": "/a"}, "container-runtime: is 'site', and Slurm starts no images by itself"),
+        ({"files": (Path("/a"),)}, "shared-filesystem: is false, and slurm transfers no files"),
+        ({"image": "/a"}, "container-runtime: is 'site', and slurm starts no images by itself"),
     ],
 )
 def test_what_slurm_does_not_do_is_said(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(OptionsError, match=said):
-        batch_script(a_submission(**changes), slurm_options())
+    submission = a_submission(**changes)
+    [fault] = Slurm.from_options(slurm_options()).cannot(submission)
+    assert str(fault).startswith(said)
+    assert not [*HTCondor.from_options(htcondor_options()).cannot(submission)]
 
 
 def test_a_backslash_in_the_log_directory_is_refused_by_slurm_alone() -> None:

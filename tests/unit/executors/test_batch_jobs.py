@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from pocket_exec.errors import ExecutorError
+from pocket_exec.batch.find import batch_system
+from pocket_exec.errors import ExecutorError, OptionsError
+from pocket_exec.executors.before_submission import Findings
 from pocket_exec.executors.dry_run import dry_run_text
 from pocket_exec.executors.proxy import WorkerProxy, on_workers
 from pocket_exec.executors.run_places import run_places
@@ -153,15 +155,27 @@ PRIVATE = Path("/work/ana/out/log/run/private")
         ("/tmp/x509up_u1", htcondor_options(spool=True), {"shipped": True}),
         ("/tmp/x509up_u1", htcondor_options(shared_filesystem=False), {"shipped": True}),
         ("/home/ana/x509", htcondor_options(proxy_directory="."), {"shipped": True}),
+        ("/home/ana/x509", htcondor_options(proxy_directory="/work/p"), {"copy": Path(f"/work/p/x509up_{TAG}")}),
     ],
 )
 def test_the_proxy_comes_to_the_workers_in_the_way_in_which_they_can_read_it(
     source: str, options: BatchOptions, expected: dict[str, Any]
 ) -> None:
-    placed = on_workers(options, Path(source), PRIVATE, TAG)
+    ships = batch_system(options).ships_proxy
+    placed = on_workers(options, Path(source), PRIVATE, TAG, ships=ships)
     assert placed == WorkerProxy(Path(source), **expected)
     assert placed.seen == (None if placed.shipped else str(placed.copy or source))
-    assert on_workers(options, None, PRIVATE, TAG) is None
+    assert on_workers(options, None, PRIVATE, TAG, ships=ships) is None
+
+
+def test_what_a_batch_system_does_not_do_is_told_before_anything_is_submitted(here: Path) -> None:
+    options = slurm_options(shared_filesystem=False, container_runtime="site")
+    found = Findings(system=batch_system(options))
+    found.look_at(jobs(options, here, image=Image("/a", "/a")))
+    with pytest.raises(OptionsError) as caught:
+        found.settle("dask@slurm", lenient=False)
+    assert "shared-filesystem: is false, and slurm transfers no files" in str(caught.value)
+    assert "container-runtime: is 'site', and slurm starts no images" in str(caught.value)
 
 
 def test_no_secret_is_in_what_a_dry_run_prints(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
