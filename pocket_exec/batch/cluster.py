@@ -95,6 +95,7 @@ class SupervisedCluster(JobQueueCluster):
             self._watch,
             self._jobs,
             supervision.poll_interval_s,
+            supervision.log_mark,
             gone=self._gone,
             fill=self._fill,
             judged=self._news.set,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from pocket_exec.batch.htcondor_text import classad_string, expression, listed, plain_value, plain_word
+from pocket_exec.batch.htcondor_text import classad_string, expression, listed, plain_value
+from pocket_exec.batch.plain_words import plain_word
 from pocket_exec.batch.queues import queue_for
 from pocket_exec.batch.system import Resources, Submission
 from pocket_exec.errors import Fault, OptionsError

@@ -9,6 +9,8 @@ import errno
 import re
 from dataclasses import dataclass
 
+from pocket_exec.batch.hints import MORE_DISK, MORE_MEMORY, MORE_TIME
+
 SPOOLING = 16
 """Held while its files are copied to the schedd: a job that waits."""
 CONTAINER_TEST = 45
@@ -17,9 +19,7 @@ _MEMORY = re.compile(r"memory|ResidentSetSize|\bRSS\b|cgroup", re.IGNORECASE)
 _TIME = re.compile(r"wall ?(clock)?-?_?time|run ?_?time|EnteredCurrentStatus|duration|JobCurrentStart", re.IGNORECASE)
 _DISK = re.compile(r"disk|no space|quota", re.IGNORECASE)
 
-MORE_MEMORY = "ask for more with mem-per-worker, or give a task less with chunksize"
-MORE_TIME = "the job has used up its walltime; walltime or queue gives more"
-MORE_DISK = "ask for more with disk-per-worker"
+_NO_MORE_TIME = f"the job has used up its walltime; {MORE_TIME}"
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ _BY_CODE = {
     43: Advice("a script before or after the job failed", permanent=True),
     44: Advice("a script before or after the job failed", permanent=True),
     CONTAINER_TEST: Advice("the machine cannot start the image: check worker-image", permanent=False),
-    46: Advice(MORE_TIME, permanent=False),
-    47: Advice(MORE_TIME, permanent=False),
+    46: Advice(_NO_MORE_TIME, permanent=False),
+    47: Advice(_NO_MORE_TIME, permanent=False),
     48: _SITE,
     49: Advice("the pool does not know the primary group", permanent=True),
     102: Advice(MORE_MEMORY, permanent=True),
@@ -95,7 +95,7 @@ def of_policy(reason: str) -> Advice:
     if _MEMORY.search(reason):
         return Advice(MORE_MEMORY, permanent=True)
     if _TIME.search(reason):
-        return Advice(MORE_TIME, permanent=False)
+        return Advice(_NO_MORE_TIME, permanent=False)
     if _DISK.search(reason):
         return Advice(MORE_DISK, permanent=True)
     return Advice("a rule of the site or of htcondor-settings", permanent=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from pocket_exec.batch.htcondor_holds import CONTAINER_TEST, MORE_MEMORY, SPOOLING, advice, of_policy
+from pocket_exec.batch.hints import MORE_MEMORY
+from pocket_exec.batch.htcondor_holds import CONTAINER_TEST, SPOOLING, advice, of_policy
 from pocket_exec.batch.htcondor_pool import Largest
 from pocket_exec.batch.system import JobState, JobStatus
 from pocket_exec.errors import FarmError

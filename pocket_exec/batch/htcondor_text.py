@@ -14,7 +14,6 @@ from pocket_exec.errors import Fault, OptionsError
 
 _MACRO = re.compile(r"\$(?=\w*\()")
 _NO_WAY_TO_SAY = re.compile(r"\$\$\w*\(|\$\(DOLLAR\)", re.IGNORECASE)
-_PLAIN_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def plain_value(what: str, text: str | Path) -> str:
@@ -62,17 +61,6 @@ def expression(what: str, text: str) -> str:
     """
     if re.search(r"[\n\r]", text):
         raise OptionsError([Fault(what, f"{text!r} holds a line break; write it in one line")])
-    return text
-
-
-def plain_word(what: str, text: str) -> str:
-    """Return a worker's name or a run's tag, which this program has made itself.
-
-    Raises:
-        ValueError: it is no plain word.
-    """
-    if not _PLAIN_WORD.fullmatch(text):
-        raise ValueError(f"{what} {text!r} is not a plain word")
     return text
 
 

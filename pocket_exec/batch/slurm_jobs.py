@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from pocket_exec.batch.hints import MORE_MEMORY, MORE_TIME
 from pocket_exec.batch.system import JobState, JobStatus
 
 QUEUE_FORMAT = "%i|%T|%N|%r"
@@ -22,10 +23,9 @@ _STATES = {
     **dict.fromkeys(("FAILED", "BOOT_FAIL", "LAUNCH_FAILED", "RECONFIG_FAIL", "NODE_FAIL"), JobState.FAILED),
     **dict.fromkeys(("OUT_OF_MEMORY", "TIMEOUT", "DEADLINE", "PREEMPTED"), JobState.FAILED),
 }
-_MEMORY = "ask for more with mem-per-worker, or give a task less with chunksize"
 _OF_STATE = {
-    "OUT_OF_MEMORY": (f"out of memory; {_MEMORY}", True),
-    "TIMEOUT": ("its walltime is used up; walltime or queue gives more", False),
+    "OUT_OF_MEMORY": (f"out of memory; {MORE_MEMORY}", True),
+    "TIMEOUT": (f"its walltime is used up; {MORE_TIME}", False),
     "DEADLINE": ("its deadline has passed", True),
     "NODE_FAIL": ("its machine failed", False),
     "BOOT_FAIL": ("its machine did not start", False),

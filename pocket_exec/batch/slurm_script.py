@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pocket_exec.batch.plain_words import plain_word
 from pocket_exec.batch.queues import queue_for
 from pocket_exec.batch.system import Resources, Submission
 from pocket_exec.errors import Fault, OptionsError
@@ -39,7 +40,6 @@ _INSTEAD_OF = {
 }
 """Options that exclude one that is written here."""
 _MIB = 2**20
-_PLAIN_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def batch_script(submission: Submission, options: SlurmOptions) -> str:
@@ -50,7 +50,7 @@ def batch_script(submission: Submission, options: SlurmOptions) -> str:
     """
     for what, path in (("script", submission.script), ("log-directory", submission.log_directory)):
         _quoted(what, path)
-    names = [_plain_word("worker", name) for name in submission.names]
+    names = [plain_word("worker", name) for name in submission.names]
     table = textwrap.fill(" ".join(names), 116, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
     directives = "\n".join(
         f"#SBATCH --{name}" if value is True else f"#SBATCH --{name}={value}"
@@ -100,8 +100,8 @@ def setting_faults(settings: Mapping[str, bool | str | None]) -> list[Fault]:
 
 
 def _directives(submission: Submission, options: SlurmOptions) -> Iterator[tuple[str, str | bool]]:
-    yield "job-name", _plain_word("tag", submission.tag)
-    yield "comment", _plain_word("worker", submission.names[0])
+    yield "job-name", plain_word("tag", submission.tag)
+    yield "comment", plain_word("worker", submission.names[0])
     yield "array", f"0-{len(submission.names) - 1}"
     yield "chdir", _quoted("log-directory", submission.directory)
     # The workers' own output goes elsewhere; this is what Slurm says of them: time limit, memory, a missing directory.
@@ -151,9 +151,3 @@ def _quoted(what: str, text: str | Path) -> str:
 
 def _breaks(value: str) -> bool:
     return re.search(r"[\n\r\0]", value) is not None
-
-
-def _plain_word(what: str, text: str) -> str:
-    if not _PLAIN_WORD.fullmatch(text):
-        raise ValueError(f"{what} {text!r} is not a plain word")
-    return text

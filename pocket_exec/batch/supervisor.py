@@ -33,6 +33,8 @@ class Supervision:
 
     poll_interval_s: float
     """Between two looks at the queue."""
+    log_mark: str
+    """How a line of a job's log begins that is for the user."""
     limits: Limits = field(default_factory=Limits)
     patience: Patience = field(default_factory=Patience)
     hopeless_exits: frozenset[int] = frozenset()
@@ -51,6 +53,7 @@ class Supervisor:
         watch: Watch,
         jobs: Jobs,
         poll_interval_s: float,
+        log_mark: str,
         *,
         gone: Callable[[Sequence[str]], None],
         fill: Callable[[], None],
@@ -60,6 +63,7 @@ class Supervisor:
         self._watch = watch
         self._jobs = jobs
         self._poll_interval_s = poll_interval_s
+        self._log_mark = log_mark
         self._gone = gone
         self._fill = fill
         self._judged = judged
@@ -155,7 +159,7 @@ class Supervisor:
         except Exception as error:  # noqa: BLE001 - a batch system may be anybody's
             log.debug("no log of job %s: %s", loss.job.id, error)
             return loss
-        return replace(loss, said=marked_lines(text), log=path)
+        return replace(loss, said=marked_lines(text, self._log_mark), log=path)
 
     def _log_of(self, job: WorkerJob) -> tuple[str, str]:
         """Return the end of what a job has printed, and the path of a log of it, "" for none; disks may stall."""

@@ -9,21 +9,19 @@ from pocket_exec.batch.system import JobState
 from pocket_exec.batch.worker_job import Loss, WorkerJob
 from pocket_exec.errors import PocketExecError
 
-MARK = "pocket-exec worker"
-"""A line of a job's log that begins so is for the user."""
 _LINES = 3
 NEWS_AFTER_S = 30.0
 NEWS_AT_LEAST_EVERY_S = 600.0
 
 
-def marked_lines(text: str) -> tuple[str, ...]:
-    r"""Return the lines of a job's log that are for the user, each once.
+def marked_lines(text: str, mark: str) -> tuple[str, ...]:
+    r"""Return the lines of a job's log that are for the user, which begin with ``mark``, each once.
 
-    >>> marked_lines("...\npocket-exec worker w-1: no Python\n...")
+    >>> marked_lines("...\npocket-exec worker w-1: no Python\n...", "pocket-exec worker")
     ('pocket-exec worker w-1: no Python',)
     """
     lines = (line.strip() for line in text.splitlines())
-    return tuple(dict.fromkeys(line for line in lines if line.startswith(MARK)))
+    return tuple(dict.fromkeys(line for line in lines if line.startswith(mark)))
 
 
 def trouble_text(found: Sequence[Loss] | PocketExecError, failed: int) -> str:

@@ -32,7 +32,7 @@ from pocket_exec.executors.worker_jobs import WorkerJobs, resources, runs_for_s
 from pocket_exec.interrupts import interrupts_held
 from pocket_exec.options.model import BatchOptions, HTCondorOptions, SlurmOptions
 from pocket_exec.runs.workers import WorkersRecord
-from pocket_exec.worker.statuses import WorkerExit
+from pocket_exec.worker.statuses import LOG_MARK, WorkerExit
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,7 @@ class BatchExecutorFactory(DaskExecutorFactory):
                 resources=resources(options, runs_for_s(options)),
                 supervision=Supervision(
                     poll_interval_s=float(options.poll_interval),
+                    log_mark=LOG_MARK,
                     limits=Limits(options.jobs_per_submission, options.jobs_per_owner),
                     hopeless_exits=HOPELESS,
                 ),

@@ -7,7 +7,6 @@ import functools
 import logging
 import os
 import shutil
-import socket
 import sys
 import tempfile
 from abc import abstractmethod
@@ -20,6 +19,7 @@ import dask
 from distributed import Client, LocalCluster
 from distributed.security import Security
 
+from pocket_exec.batch.ports import SchedulerPlace, taken
 from pocket_exec.errors import ExecutorError, FarmError
 from pocket_exec.executors import cpu_baseline
 from pocket_exec.executors.code_plugin import CodePlugin, archive, claimed, shared
@@ -34,8 +34,6 @@ from pocket_exec.options.model import DaskOptions, SchedulerOptions
 log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
-PORTS_TRIED = 100
-"""Ports after the wanted one that are tried when it is taken."""
 
 
 class DaskExecutorFactory(ExecutorFactory):
@@ -210,15 +208,7 @@ def _port_taken(error: BaseException | None) -> bool:
 
 def _free_port(wanted: int) -> int:
     """Return ``wanted``, or the next free port after it; 0 stays 0, which is any."""
-    for port in range(wanted, min(wanted + PORTS_TRIED, 65536)) if wanted else ():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-            return port
-    return 0
+    return next(port for port in SchedulerPlace(port=wanted).candidates() if not taken(LOOPBACK, port))
 
 
 def worker_config(options: DaskOptions) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pocket_exec.batch.ports import SchedulerPlace
 from pocket_exec.batch.supervisor import Supervision
 from pocket_exec.batch.system import Limits, Resources, Submission
 from pocket_exec.batch.worker_job import Patience
+from pocket_exec.worker.statuses import LOG_MARK
 from tests.contract.local_batch import LocalBatch
 
 QUICK = Patience(
@@ -61,6 +62,7 @@ def supervised(system: LocalBatch, make: Maker, workers: int, **changes: Any) ->
     """Open a cluster, and close it."""
     supervision = Supervision(
         changes.pop("poll_interval_s", 0.3),
+        LOG_MARK,
         changes.pop("limits", Limits()),
         changes.pop("patience", QUICK),
         frozenset({75}),
@@ -97,7 +99,7 @@ def main() -> None:
     directory, way = Path(sys.argv[1]), sys.argv[2]
     system = local_system(directory, delay_s=3.0 if way == "submitting" else 0.0)
     if way == "forgets":
-        supervision = Supervision(0.3, patience=QUICK)
+        supervision = Supervision(0.3, LOG_MARK, patience=QUICK)
         guardian = Guardian(directory / "log" / "guardian.log")
         make = Maker(directory)
         cluster = SupervisedCluster(

@@ -24,6 +24,7 @@ from pocket_exec.batch.system import BatchSystem, Limits, Resources, Submission
 from pocket_exec.command import run
 from pocket_exec.executors.registry import Registry
 from pocket_exec.request import Request, choose, resolved_options
+from pocket_exec.worker.statuses import LOG_MARK
 
 RESOURCES = Resources(cores=1, memory=500_000_000, walltime_s=3600)
 WORKER = """#!/bin/bash
@@ -98,7 +99,9 @@ def main() -> None:
             guardian=guardian,
             n_workers=workers,
             resources=RESOURCES,
-            supervision=Supervision(2.0, limits=Limits(jobs_per_submission=100), hopeless_exits=frozenset({73})),
+            supervision=Supervision(
+                2.0, LOG_MARK, limits=Limits(jobs_per_submission=100), hopeless_exits=frozenset({73})
+            ),
             place=SchedulerPlace(interface="lo"),
             security=None,
             jobs_file=logs / "jobs.json",
