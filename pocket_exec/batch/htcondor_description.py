@@ -72,7 +72,7 @@ def _lines(submission: Submission, options: HTCondorOptions) -> Iterator[tuple[s
     yield from _image(submission, options)
     yield "executable", plain_value("script", submission.script)
     yield "arguments", "$(Worker)"
-    yield "initialdir", plain_value("log-directory", submission.directory)
+    yield "initialdir", plain_value("log-directory", submission.initial_directory)
     yield "output", f"{logs}/$(Worker).out"
     yield "error", f"{logs}/$(Worker).err"
     yield "log", f"{logs}/$(Worker).log"

@@ -103,7 +103,7 @@ def _directives(submission: Submission, options: SlurmOptions) -> Iterator[tuple
     yield "job-name", plain_word("tag", submission.tag)
     yield "comment", plain_word("worker", submission.names[0])
     yield "array", f"0-{len(submission.names) - 1}"
-    yield "chdir", _quoted("log-directory", submission.directory)
+    yield "chdir", _quoted("log-directory", submission.initial_directory)
     # The workers' own output goes elsewhere; this is what Slurm says of them: time limit, memory, a missing directory.
     yield "output", _pattern("log-directory", submission.log_directory / f"{submission.names[0]}.slurm")
     yield "open-mode", "append"

@@ -79,7 +79,7 @@ class Submission:
     script: Path
     """Bash script that the jobs run."""
     directory: Path
-    """Private directory on this machine for submit files, and the jobs' initial directory where it is shared."""
+    """Private directory of the run, on this machine, for submit files."""
     log_directory: Path
     """Where standard output and error of each job go, as ``<worker's name>.out`` and ``.err``."""
     resources: Resources
@@ -93,6 +93,15 @@ class Submission:
     """Files that travel to the job's working directory, under their base names; empty on a shared file system."""
     proxy: Path | None = None
     """Grid proxy that the batch system ships, where it can; None where it is reached otherwise."""
+
+    @property
+    def initial_directory(self) -> Path:
+        """The jobs' first directory, where it is shared.
+
+        Not the private one, which an image that is being started might make anew where the run has just removed it; but
+        the one around it, since what a batch system binds into images is the initial directory.
+        """
+        return self.directory.parent
 
     def write(self, name: str, text: str) -> None:
         """Write a submit file into the private directory.
