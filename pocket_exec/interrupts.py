@@ -8,11 +8,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 from pocket_exec.errors import Interrupted
 
 _STDERR = 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_TAKES_SIGNALS = "dask_jobqueue"
 
 
 class _State:
@@ -43,13 +45,35 @@ def interrupts_raised() -> Iterator[None]:
         if before[number] is not signal.SIG_IGN:
             signal.signal(number, _handle)
     try:
-        yield
+        with _not_taken_on_import():
+            yield
     finally:
         if _State.first == signal.SIGHUP:
             before[signal.SIGHUP] = signal.SIG_IGN
         for number, handler in before.items():
             signal.signal(number, handler)
         _State.first = None
+
+
+@contextmanager
+def _not_taken_on_import() -> Iterator[None]:
+    """Leave the handlers as they are when the user's code imports dask-jobqueue, which it may do at any moment.
+
+    Version 0.9.0 takes SIGINT on import (its module ``runner``): Ctrl-C would be SystemExit with status 0 afterwards. A
+    handler of the user's own is theirs to install.
+    """
+    install = signal.signal
+
+    def guarded(number: int, handler: Any) -> Any:
+        if str(getattr(handler, "__module__", "")).partition(".")[0] == _TAKES_SIGNALS:
+            return signal.getsignal(number)
+        return install(number, handler)
+
+    signal.signal = guarded  # type: ignore[assignment]  # it takes what the other one takes
+    try:
+        yield
+    finally:
+        signal.signal = install
 
 
 @contextmanager

@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from coffea.util import load
 
+from pocket_exec.interrupts import interrupts_raised
 from tests.contract.command_line import COUNT, cfg_of
 
 SWALLOWS = """\
@@ -58,6 +60,35 @@ def get_executor_factory(name, run_options, outputdir):
 """
 
 
+SLEEPS = """\
+import time
+from pathlib import Path
+
+from coffea.nanoevents import BaseSchema
+
+
+def process(events):
+    start = events.metadata["entrystart"]
+    if start == 50:
+        Path("now").touch()
+        time.sleep(60)
+    return {"starts": [start]}
+
+
+schema = BaseSchema
+processor = process
+"""
+
+OF_NO_EFFECT = """\
+import dask_jobqueue
+from pocket_exec.executors import IterativeExecutorFactory
+
+
+def get_executor_factory(name, run_options, outputdir):
+    return IterativeExecutorFactory(run_options, outputdir)
+"""
+
+
 @pytest.fixture
 def file(zmumu_files: dict[str, list[Path]]) -> Path:
     """A file with a few hundred events."""
@@ -94,6 +125,45 @@ def test_a_signal_that_the_processor_swallows_stops_the_run_after_its_chunk(
     assert "run the same command again" in told
     assert load(tmp_path / "out" / "output_DY.partial.coffea") == {"starts": [0, 25, 50]}
     assert record(tmp_path)["interrupted"] == number.name
+
+
+@pytest.mark.parametrize("where", ["cfg.py", "beside cfg.py", "the processor", "the custom module"])
+def test_ctrl_c_saves_what_is_there_when_the_users_code_imports_dask_jobqueue(
+    where: str, file: Path, tmp_path: Path
+) -> None:
+    text = {
+        "cfg.py": f"import dask_jobqueue\n{SLEEPS}",
+        "beside cfg.py": f"import beside\n{SLEEPS}",
+        "the processor": SLEEPS.replace("    start =", "    import dask_jobqueue\n\n    start ="),
+        "the custom module": SLEEPS,
+    }[where]
+    (tmp_path / "cfg.py").write_text(cfg_of({"DY": [file]}, text=text))
+    (tmp_path / "beside.py").write_text("import dask_jobqueue\n")
+    (tmp_path / "mine.py").write_text(OF_NO_EFFECT)
+    words = ["--executor-custom-setup", "mine.py"] if where == "the custom module" else []
+    status, told = signalled(tmp_path, signal.SIGINT, "-c", "25", *words)
+    assert status == 128 + signal.SIGINT, told
+    assert load(tmp_path / "out" / "output_DY.partial.coffea") == {"starts": [0, 25]}
+    assert record(tmp_path)["interrupted"] == "SIGINT"
+
+
+def test_a_handler_of_the_users_own_is_installed_and_dask_jobqueues_is_not() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.signal
+    with interrupts_raised():
+        ours = signal.getsignal(signal.SIGINT)
+        signal.signal(signal.SIGINT, _of("dask_jobqueue.runner"))
+        assert signal.getsignal(signal.SIGINT) is ours
+        signal.signal(signal.SIGINT, theirs := _of("processor"))
+        assert signal.getsignal(signal.SIGINT) is theirs
+    assert (signal.getsignal(signal.SIGINT), signal.signal) == before
+
+
+def _of(module: str) -> Callable[[int, Any], None]:
+    def handler(*_: object) -> None:
+        pass
+
+    handler.__module__ = module
+    return handler
 
 
 def test_a_signal_while_the_executor_is_closed_waits_for_that_and_the_results_are_whole(
