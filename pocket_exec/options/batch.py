@@ -106,7 +106,8 @@ class BatchOptions(DaskOptions):
     pass_environment: Texts
     """Names of variables of this process that the workers get."""
     custom_setup_commands: Annotated[Commands, known_as("setup-commands", "env-extra", "job-script-prologue")]
-    """Shell commands that run inside the image before the worker; one that fails stops it."""
+    """Shell commands that run inside the image before the worker; one that fails stops it. A text of several lines is
+    the commands in it."""
     host_setup_commands: Commands
     """Shell commands that run before the image is entered; one that fails stops the worker."""
     executable: Annotated[Texts, known_as("python")]

@@ -14,7 +14,7 @@ The order, of which each step sees the ones before it:
 9. the worker's Python is started.
 
 A command of 1, 5 or 8 that fails, or ends the shell, stops the worker with its text and its status in the log. Commands
-are the user's shell, as they are; all other words stand for themselves.
+are the user's shell, as they are; all other words stand for themselves. ``env-script`` is one command.
 """
 
 from __future__ import annotations

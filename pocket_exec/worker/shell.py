@@ -58,9 +58,41 @@ def setup_lines(option: str, commands: tuple[str, ...]) -> list[str]:
     """Return lines that run a user's shell commands in the script's own shell and stop where one fails.
 
     ``eval`` keeps a command with a syntax error from breaking the script; the prelude's trap on EXIT tells of one that
-    ends the shell, as ``set -e`` does, which counts because nothing looks at the status in the same line.
+    ends the shell, as ``set -e`` does, which counts because nothing looks at the status in the same line. A text of
+    several lines is the commands in it, each of which is checked.
     """
     lines = [f"# {option}"] if commands else []
+    if any(_is_block(command) for command in commands):
+        lines += _NEXT_OF_BLOCK
     for command in commands:
-        lines += [f"pocket_exec_doing={quoted_text(command)}", 'eval "$pocket_exec_doing"', 'pocket_exec_check "$?"']
+        if _is_block(command):
+            lines += [f"pocket_exec_block={quoted_text(command.rstrip() + _LINE_END)}", *_EACH_OF_BLOCK]
+        else:
+            lines += [f"pocket_exec_doing={quoted_text(command)}", *_DO]
     return lines
+
+
+def _is_block(command: str) -> bool:
+    return "\n" in command.strip()
+
+
+_LINE_END = "\n"
+_DO = ('eval "$pocket_exec_doing"', 'pocket_exec_check "$?"')
+_EACH_OF_BLOCK = (
+    'while [ -n "$pocket_exec_block" ]; do',
+    "  pocket_exec_next",
+    *(f"  {line}" for line in _DO),
+    "done",
+)
+# Only bash knows where a command ends: with the first lines that make the body of a function. A here-document that is
+# not yet whole swallows the function's end.
+_NEXT_OF_BLOCK = r"""
+pocket_exec_next() { # takes the next command off the block
+  pocket_exec_doing=
+  while [ -n "$pocket_exec_block" ]; do
+    pocket_exec_doing+=${pocket_exec_doing:+$'\n'}${pocket_exec_block%%$'\n'*}
+    pocket_exec_block=${pocket_exec_block#*$'\n'}
+    if (eval "pocket_exec_whole() {"$'\n:\n'"$pocket_exec_doing"$'\n}') 2>/dev/null; then return; fi
+  done
+}
+""".strip().splitlines()

@@ -41,15 +41,50 @@ def run(cluster: LocalCluster, tmp_path: Path) -> Run:
         ({"custom_setup_commands": ["exit 0"]}, "failed with status 0: exit 0"),
         ({"custom_setup_commands": ["set -e; false; true"]}, "failed with status 1: set -e; false; true"),
         ({"custom_setup_commands": ["if true; then"]}, "failed with status 2: if true; then"),
-        (
-            {"custom_setup_commands": ["true\nno-such-command-here"]},
-            "failed with status 127: true; no-such-command-here",
-        ),
+        ({"custom_setup_commands": ["true\nno-such-command-here"]}, "failed with status 127: no-such-command-here"),
         ({"env_script": "/no/such/script.sh"}, "failed with status 1: env-script /no/such/script.sh"),
     ],
 )
 def test_a_command_that_fails_is_told_with_its_text_and_status(options: dict[str, Any], line: str, run: Run) -> None:
     assert run.ended(run.script(**options)) == (WorkerExit.SETUP_COMMAND, f"pocket-exec worker w-1: {line}")
+
+
+WHOLE_COMMANDS = """
+# What follows needs more than one line, each.
+if true; then
+  declare -x STEP=4
+fi
+cat <<END >/dev/null
+}
+END
+finish() {
+  return "$1"
+}
+test "$(printf 'a
+b')" = 'a
+b' &&
+  test "$STEP" = 4
+
+shopt -s extglob
+case abc in @(abc|x)) ;; *) exit 9 ;; esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("block", "line"),
+    [
+        ("source /no/such/file\nexport X=1\n", "failed with status 1: source /no/such/file"),
+        ("export X=1\n(exit 6)\nexport Y=1", "failed with status 6: (exit 6)"),
+        ("true\nif true; then\n  (exit 4)\nfi\ntrue\n", "failed with status 4: if true; then;   (exit 4); fi"),
+        ("set -e\nfalse; true\ntrue", "failed with status 1: false; true"),
+        ("true\nif true; then\nexit 0\n", "failed with status 2: if true; then; exit 0"),
+        (f"{WHOLE_COMMANDS}finish 5\nexit 0", "failed with status 5: finish 5"),
+    ],
+)
+@pytest.mark.parametrize("option", ["custom_setup_commands", "host_setup_commands"])
+def test_in_a_text_of_several_lines_each_command_is_looked_at(option: str, block: str, line: str, run: Run) -> None:
+    given: dict[str, Any] = {option: block}
+    assert run.ended(run.script(**given)) == (WorkerExit.SETUP_COMMAND, f"pocket-exec worker w-1: {line}")
 
 
 def test_a_python_that_is_not_there(run: Run) -> None:

@@ -95,14 +95,25 @@ export WORD_13='*'
 export X509_USER_PROXY="$pocket_exec_job"/'a b.pem'
 if [ -d '/out/%h/ünï/côdé' ]; then export POCKET_EXEC_OUTPUT_DIRECTORY='/out/%h/ünï/côdé'; else unset POCKET_EXEC_OUTPUT_DIRECTORY; fi
 # custom-setup-commands
+pocket_exec_next() { # takes the next command off the block
+  pocket_exec_doing=
+  while [ -n "$pocket_exec_block" ]; do
+    pocket_exec_doing+=${pocket_exec_doing:+$'\n'}${pocket_exec_block%%$'\n'*}
+    pocket_exec_block=${pocket_exec_block#*$'\n'}
+    if (eval "pocket_exec_whole() {"$'\n:\n'"$pocket_exec_doing"$'\n}') 2>/dev/null; then return; fi
+  done
+}
 pocket_exec_doing='if true; then # unbalanced'
 eval "$pocket_exec_doing"
 pocket_exec_check "$?"
-pocket_exec_doing='cat <<'"'"'POCKET_EXEC_IN_IMAGE'"'"'
+pocket_exec_block='cat <<'"'"'POCKET_EXEC_IN_IMAGE'"'"'
 POCKET_EXEC_IN_IMAGE
 '
-eval "$pocket_exec_doing"
-pocket_exec_check "$?"
+while [ -n "$pocket_exec_block" ]; do
+  pocket_exec_next
+  eval "$pocket_exec_doing"
+  pocket_exec_check "$?"
+done
 pocket_exec_doing=''"'"''
 eval "$pocket_exec_doing"
 pocket_exec_check "$?"
