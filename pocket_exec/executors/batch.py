@@ -105,7 +105,7 @@ class BatchExecutorFactory(DaskExecutorFactory):
     def dry_run(self) -> str:
         """Return what would be submitted; what would be refused on this machine is a warning."""
         jobs, system = self._jobs(lenient=True)
-        return dry_run_text(system, jobs)
+        return dry_run_text(system, jobs, scheduler_place(self.options))
 
     def _jobs(self, *, lenient: bool) -> tuple[WorkerJobs, BatchSystem]:
         """Look at everything that can be wrong, and decide what the jobs are made of."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import socket
 
-from pocket_exec.batch.ports import contact_host, host_in_address
+from pocket_exec.batch.ports import SchedulerPlace, contact_host, host_in_address
 from pocket_exec.batch.system import BatchSystem
 from pocket_exec.executors.worker_jobs import WorkerJobs
-from pocket_exec.options.batch import BatchOptions
+
+log = logging.getLogger(__name__)
 
 
-def dry_run_text(system: BatchSystem, jobs: WorkerJobs) -> str:
+def dry_run_text(system: BatchSystem, jobs: WorkerJobs, place: SchedulerPlace) -> str:
     """Return all of it; the tag of the run is that of none which will ever be."""
     wanted = jobs.options.adaptive_minimum if jobs.options.adaptive else jobs.options.scaleout
     submission = jobs.example(wanted)
     count = f"{len(submission.names)} of {wanted} jobs" if len(submission.names) < wanted else f"{wanted} jobs"
+    scheduler = scheduler_address(place, encrypted=jobs.options.security == "tls")
     files = [*jobs.files.travelling(), submission.script]
     if jobs.proxy is not None:
         files += [jobs.proxy.copy or jobs.proxy.source]
@@ -23,15 +26,26 @@ def dry_run_text(system: BatchSystem, jobs: WorkerJobs) -> str:
         (f"{count} submitted by", shlex.join(system.submit_words(submission))),
         ("what is submitted", system.describe(submission)),
         (f"{submission.script}", jobs.script),
-        (f"{jobs.files.settings}", jobs.settings(scheduler_address(jobs.options)).to_json()),
+        (f"{jobs.files.settings}", jobs.settings(scheduler).to_json()),
         ("files that the workers read", "\n".join(map(str, sorted(files)))),
         ("logs", str(jobs.places.logs)),
     ]
     return "\n".join(f"### {heading}\n{text.rstrip()}\n" for heading, text in parts)
 
 
-def scheduler_address(options: BatchOptions) -> str:
-    """Return the address that workers would be told, if the wanted port is free."""
-    host = contact_host(options.scheduler_host) or socket.gethostname()
-    protocol = "tls" if options.security == "tls" else "tcp"
-    return f"{protocol}://{host_in_address(host)}:{options.dask_scheduler_port}"
+def scheduler_address(place: SchedulerPlace, *, encrypted: bool) -> str:
+    """Return the address that workers would be told, if the first port that the scheduler tries is free."""
+    protocol = "tls" if encrypted else "tcp"
+    host = contact_host(place.host) or _own_host(place.interface)
+    return f"{protocol}://{host_in_address(host)}:{place.candidates()[0]}"
+
+
+def _own_host(interface: str | None) -> str:
+    """Return the address by which Dask itself would name a scheduler that listens here."""
+    from distributed.utils import get_ip, get_ip_interface
+
+    try:
+        return str(get_ip() if interface is None else get_ip_interface(interface))
+    except ValueError as error:
+        log.warning("scheduler-interface: %s", error)
+        return socket.gethostname()

@@ -9,8 +9,9 @@ import pytest
 
 from pocket_exec.batch.find import batch_system
 from pocket_exec.errors import ExecutorError, OptionsError
+from pocket_exec.executors.batch import scheduler_place
 from pocket_exec.executors.before_submission import Findings
-from pocket_exec.executors.dry_run import dry_run_text
+from pocket_exec.executors.dry_run import dry_run_text, scheduler_address
 from pocket_exec.executors.proxy import WorkerProxy, on_workers
 from pocket_exec.executors.run_places import run_places
 from pocket_exec.executors.worker_jobs import WorkerJobs, lifetime_s, runs_for_s
@@ -190,9 +191,33 @@ def test_no_secret_is_in_what_a_dry_run_prints(here: Path, monkeypatch: pytest.M
         scheduler_host="10.0.0.1",
     )
     image = Image("docker://gitlab-registry.cern.ch/a/b:t", "docker://gitlab-registry.cern.ch/a/b:t")
-    text = dry_run_text(Slurm.from_options(options), jobs(options, here, image=image))
+    text = dry_run_text(Slurm.from_options(options), jobs(options, here, image=image), scheduler_place(options))
     assert "s3cret" not in text
     for name in ("environment.sh", "login.sh", "key.pem"):
         assert f"/private/{name}\n" in text
     assert '"scheduler": "tls://10.0.0.1:8786"' in text
     assert text.startswith("### 10 jobs submitted by\nsbatch --parsable 01234567-0.sbatch\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ({"scheduler_host": "10.0.0.1"}, "tls://10.0.0.1:8786"),
+        ({"scheduler_host": "10.0.0.1", "scheduler_ports": "30000:30100"}, "tls://10.0.0.1:30000"),
+        ({"scheduler_host": "10.0.0.1", "scheduler_ports": "8000:9000"}, "tls://10.0.0.1:8786"),
+        ({"scheduler_host": "10.0.0.1", "dask_scheduler_port": 0, "security": "none"}, "tcp://10.0.0.1:0"),
+        ({"scheduler_host": "fqdn", "scheduler_interface": "lo"}, "tls://127.0.0.1:8786"),
+        ({"scheduler_host": "::1", "scheduler_interface": "lo"}, "tls://[::1]:8786"),
+    ],
+)
+def test_the_scheduler_of_a_dry_run_is_where_the_run_would_start_it(given: dict[str, Any], address: str) -> None:
+    options = slurm_options(**given)
+    assert scheduler_address(scheduler_place(options), encrypted=options.security == "tls") == address
+
+
+def test_a_network_interface_that_this_machine_has_not_is_a_warning_of_a_dry_run(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    place = scheduler_place(slurm_options(scheduler_interface="nosuch0"))
+    assert scheduler_address(place, encrypted=True).startswith("tls://")
+    assert "scheduler-interface: 'nosuch0' is not a valid network interface" in caplog.text
