@@ -169,6 +169,65 @@ def test_a_dry_run_prints_all_that_would_be_submitted_and_does_nothing(
     assert called(farm) == []
 
 
+@pytest.mark.parametrize(
+    ("executor", "flags"),
+    [
+        ("dask@htcondor", []),
+        ("dask@htcondor", ["--shared-filesystem=false", "--transfer-files=cfg.py", "--security=none"]),
+        ("dask@slurm", ["--scheduler-ports=31000:31900", "--scheduler-host=fqdn", "--walltime=1h"]),
+    ],
+)
+def test_a_dry_run_prints_what_the_run_then_submits_and_writes(
+    executor: str, flags: list[str], farm: Path, cfg: Path, tmp_path: Path
+) -> None:
+    submitted = kept_at_submission(farm, tmp_path / "kept")
+    words = ["--cfg", cfg, "-o", tmp_path / "out", "-e", executor, *FLAGS, *flags]
+    printed = sections(runner(*words, "--dry-run").out)
+    ended = runner(*words)
+    assert ended.status == 0, ended
+    tag = record(tmp_path / "out")["jobs_tag"]
+    private = tmp_path / "out" / "log" / tag / "private"
+    written = {str(private / path.name): path.read_bytes() for path in submitted.iterdir()}
+    [description] = (name for name in written if name.endswith((".sub", ".sbatch")))
+    command = next(line for line in (farm / "called").read_text().splitlines() if line.startswith(("condor_s", "sb")))
+    jobs = {
+        "2 jobs submitted by": command,
+        "what is submitted": written.pop(description).decode(),
+        "files that the workers read": "\n".join(sorted(written)),
+        "logs": str(private.parent),
+        **{name: written[name].decode() for name in map(str, (private / "worker.sh", private / "worker.json"))},
+    }
+    assert masked(printed) == masked({heading: text.rstrip() for heading, text in jobs.items()})
+
+
+def kept_at_submission(farm: Path, copy: Path) -> Path:
+    """Let the commands that submit copy the directory that they are called in, which goes at the end of a run."""
+    for name in ("condor_submit", "sbatch"):
+        command = farm / "bin" / name
+        command.rename(farm / f"real_{name}")
+        command.write_text(f'#!/bin/sh\ncp -R . "{copy}"\nexec "{farm}/real_{name}" "$@"\n')
+        command.chmod(0o755)
+    return copy
+
+
+def sections(printed: str) -> dict[str, str]:
+    """Return the parts of what a dry run prints by their headings."""
+    parts = [part.partition("\n") for part in re.split(r"^### ", printed, flags=re.MULTILINE)[1:]]
+    return {heading: text.rstrip() for heading, _, text in parts}
+
+
+def masked(parts: Mapping[str, str]) -> dict[str, str]:
+    """Put names in the place of what no two runs have in common: the tag, with the jobs' names, and a free port."""
+    tag = re.search(r"pocket-exec-([0-9a-f]{8})[0-9a-f]{4}", parts["logs"])
+    assert tag is not None
+
+    def mask(text: str) -> str:
+        text = text.replace(tag[0], "<tag>").replace(f"{tag[1]}-", "<worker>-")
+        return re.sub(r'("scheduler": "\w+://[^"]+):\d+"', r'\1:<port>"', text)
+
+    return {mask(heading): mask(text) for heading, text in parts.items()}
+
+
 def test_a_dry_run_works_on_a_laptop_which_has_neither_commands_nor_images(
     cfg: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
