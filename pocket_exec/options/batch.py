@@ -90,7 +90,8 @@ class BatchOptions(DaskOptions):
     container_cache: Text | None
     """Where the runtime keeps images that it has fetched; null for its own place, or /tmp where your home is on AFS."""
     unpacked_directory: Text | None
-    """Where unpacked images are mounted; an image that is there is not fetched. Null for nowhere."""
+    """Where unpacked images are mounted; an image that is there is not fetched, and one that is not there is refused.
+    Null, or a directory that this machine has not: each worker fetches its image."""
     mounts: Annotated[TextTable, known_as("binds", "bind", "volumes")]
     """Directories and files of the worker machine, and where the image sees them; one that is missing is left out with
     a warning, null takes one away."""

@@ -131,6 +131,8 @@ class _Search:
     def _by_name(self, name: UnpackedName) -> Image:
         if self.unpacked is None:
             return self._fetched(f"docker://{name.docker}")
+        if not self.unpacked.root.is_dir():
+            return self._fetched(f"docker://{name.docker}", f", for there is no {self.unpacked.root} here")
         path = self.unpacked.path(name)
         if path.exists():
             return self._pinned(path)
@@ -168,8 +170,11 @@ class _Search:
         travels = path.is_file() and not path.is_relative_to("/cvmfs") and not self.options.shared_filesystem
         return Image(str(path), str(path), digest, dated, path if travels else None)
 
-    def _fetched(self, reference: str) -> Image:
+    def _fetched(self, reference: str, why: str = "") -> Image:
         log.warning(
-            "%s is not unpacked: each of %d workers fetches it over the network", reference, self.options.scaleout
+            "%s is not unpacked%s: each of %d workers fetches it over the network",
+            reference,
+            why,
+            self.options.scaleout,
         )
         return Image(reference, reference)

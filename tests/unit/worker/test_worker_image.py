@@ -147,6 +147,20 @@ def test_without_a_place_for_unpacked_images_each_worker_fetches_and_that_is_sai
     assert "each of 50 workers fetches it over the network" in caplog.text
 
 
+@pytest.mark.parametrize("lenient", [False, True])
+def test_where_the_place_for_unpacked_images_is_not_mounted_each_worker_fetches_and_that_is_said(
+    lenient: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = f"docker://{HUB}/coffeateam/coffea-dask-almalinux9:{COFFEA}-py{PYTHON}"
+    options = batch_options(worker_image=name, unpacked_directory=str(tmp_path / "cvmfs"), scaleout=50)
+    image = resolve_image(options, lenient=lenient, environ={})
+    assert image is not None
+    reference = f"docker://docker.io/coffeateam/coffea-dask-almalinux9:{COFFEA}-py{PYTHON}"
+    assert (image.reference, image.is_path, image.digest) == (reference, False, None)
+    why = f"for there is no {tmp_path / 'cvmfs'} here"
+    assert caplog.messages == [f"{reference} is not unpacked, {why}: each of 50 workers fetches it over the network"]
+
+
 def test_other_registries_of_the_runtimes_are_passed_on(root: Path) -> None:
     image = resolved(root, "oras://ghcr.io/a/b:c")
     assert image is not None
