@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pocket_exec.batch.system import Resources, Submission
+from pocket_exec.engine.transferred import Transferred
 from pocket_exec.errors import ExecutorError
 from pocket_exec.executors.certificates import write_certificates, write_private
 from pocket_exec.executors.proxy import WorkerProxy
@@ -77,7 +78,7 @@ class WorkerJobs:
         if self.options.shared_filesystem:
             return {}
         inside = [(top, path) for top in self.listed for path in (top.rglob("*") if top.is_dir() else [top])]
-        return {os.path.abspath(path): path.relative_to(top.parent).as_posix() for top, path in inside}
+        return {os.path.abspath(path): Transferred(path.relative_to(top.parent).as_posix()) for top, path in inside}
 
     @cached_property
     def archive(self) -> tuple[bytes, str]:

@@ -123,7 +123,7 @@ class BatchOptions(DaskOptions):
     shared_filesystem: Flag
     """Workers see the files of this machine under the same paths; if not, all they need is transferred."""
     transfer_files: Annotated[Texts, known_as("transfer-input-files")]
-    """Further files (or patterns, relative to cfg.py) that travel to each worker's working directory where no file
+    """Further files (or patterns, relative to cfg.py) that travel to the directory of each worker's job where no file
     system is shared; input files of the fileset among them are read there."""
     log_directory: Annotated[Text | None, known_as("log-folder", "logs")]
     """Where the jobs' logs go, in a directory of each run's own; null for `log/` in the output directory."""

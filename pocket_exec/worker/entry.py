@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pocket_exec.collector import collect_seldom
+from pocket_exec.engine.transferred import JOB_DIRECTORY
 from pocket_exec.worker import preflight
 from pocket_exec.worker.endings import Endings
 from pocket_exec.worker.preflight import WorkerFaultError
@@ -84,6 +85,7 @@ def prepare(settings: WorkerSettings, name: str, archive: Path, endings: Endings
         raise WorkerFaultError(
             WorkerExit.DIRECTORY, f"the code cannot be unpacked in {endings.directory}: {error.strerror or error}"
         ) from error
+    os.environ[JOB_DIRECTORY] = str(archive.parent)
     sys.path[:] = [str(code), *(path for path in sys.path if path != str(archive))]
     if not Path(os.environ.get("TMPDIR", "/")).is_dir():
         # HTCondor names a directory that its containers do not have.

@@ -313,8 +313,17 @@ def test_workers_that_cannot_start_end_the_run_with_the_line_of_their_log(
     assert list((tmp_path / "out" / "log").rglob("*.err"))
 
 
+@pytest.mark.parametrize(
+    ("elsewhere", "names"),
+    [
+        ([], {"{name}"}),
+        (["--working-dir=/"], {"{scratch}/1/0/{name}", "{scratch}/1/1/{name}"}),
+        (["--custom-setup-commands=[cd /]"], {"{scratch}/1/0/{name}", "{scratch}/1/1/{name}"}),
+    ],
+    ids=["in the job's directory", "working-dir", "a setup command"],
+)
 def test_files_travel_where_no_file_system_is_shared_and_the_numbers_are_the_same(
-    farm: Path, zmumu_files: dict[str, list[Path]], tmp_path: Path
+    elsewhere: list[str], names: set[str], farm: Path, zmumu_files: dict[str, list[Path]], tmp_path: Path
 ) -> None:
     (tmp_path / "analysis").mkdir()
     for path in next(iter(zmumu_files.values()))[:2]:
@@ -329,11 +338,13 @@ def test_files_travel_where_no_file_system_is_shared_and_the_numbers_are_the_sam
     assert here.status == 0, here
     flags = ["--shared-filesystem=false", "--transfer-files=*.root"]
     # Its own cache: the files' metadata are read on the workers, too.
-    there = runner("--cfg", path, "-o", tmp_path / "there", "-e", "dask@htcondor", *FLAGS, *flags)
+    there = runner("--cfg", path, "-o", tmp_path / "there", "-e", "dask@htcondor", *FLAGS, *flags, *elsewhere)
     assert there.status == 0, there
     one, other = (load(tmp_path / name / "output_all.coffea") for name in ("here", "there"))
     assert one["events"] == other["events"]
-    assert {Path(name).name for name in one["files"]} == other["files"]
+    assert {Path(name).name for name in one["files"]} == {Path(name).name for name in other["files"]}
+    there_named = {name.format(scratch=farm / "scratch", name=Path(file).name) for name in names for file in files}
+    assert other["files"] <= there_named
     copies = {path.name for path in (farm / "scratch").rglob("*") if path.is_file()}
     assert {Path(name).name for name in files} <= copies
 
