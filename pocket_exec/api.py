@@ -20,6 +20,7 @@ from pocket_exec.options.batch import BatchOptions
 from pocket_exec.options.files import check_files
 from pocket_exec.request import Request, choose, make_factory, prepare, resolved_options
 from pocket_exec.runs.course import Course, RunResult, recorded
+from pocket_exec.runs.directory import OutputDirectory
 from pocket_exec.runs.names import ALL, result_name
 from pocket_exec.runs.outputs import Wanted
 from pocket_exec.workflow import Viewer, conduct
@@ -123,14 +124,14 @@ def open_executor(
 
     Args:
         executor: an executor string, such as ``dask@lxplus``.
-        outputdir: where a cluster's logs and reports go.
+        outputdir: where a cluster's logs and reports go; nothing else runs there meanwhile.
         run_options: mappings, or files in YAML or Python, later ones win.
         custom_setup: a module with a ``get_executor_factory`` of your own.
         module_dirs: directories whose modules workers must be able to import.
         options: single options by name, ``scaleout=200``; they beat ``run_options``.
 
     Raises:
-        OptionsError, ExecutorError: what was given cannot be used.
+        OptionsError, ExecutorError, OutputDirectoryError: what was given cannot be used.
         FarmError: no workers.
     """
     request = Request(
@@ -144,6 +145,8 @@ def open_executor(
             choice = choose(request, Registry.installed())
             resolved = resolved_options(request, choice, None, "")
             check_files(resolved, Path.cwd())
+            if outputdir is not None:
+                stack.enter_context(OutputDirectory.open(Path(outputdir)))
             factory = make_factory(choice, resolved, Path(outputdir) if outputdir is not None else None)
             factory = factory.with_modules(*(Path(path).absolute() for path in module_dirs))
             jobs = choice.own and isinstance(resolved.options, BatchOptions)

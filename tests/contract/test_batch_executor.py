@@ -19,7 +19,7 @@ from coffea.processor.executor import WorkItem
 from coffea.util import load
 
 import pocket_exec
-from pocket_exec.errors import ExecutorError, FarmError, OptionsError
+from pocket_exec.errors import ExecutorError, FarmError, OptionsError, OutputDirectoryError
 from tests.contract import fake_farm
 from tests.contract.command_line import COUNT, Ended, cfg_of, record, refused, runner
 from tests.contract.conftest import IN_FAKE_FARM
@@ -123,6 +123,22 @@ def test_what_workers_read_is_for_the_user_alone_while_the_run_lasts(farm: Path)
         total, _ = executor(ITEMS, double, None)
     assert total["out"]["n"] == 30
     assert private_of(Path.cwd()) == []
+
+
+def test_two_executors_in_one_output_directory_at_once_are_refused_and_the_firsts_ids_stay(
+    farm: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    with pocket_exec.open_executor("dask@htcondor", outputdir=out, **options()):
+        jobs = (out / "log" / "jobs.json").read_text()
+        with (
+            pytest.raises(OutputDirectoryError, match=r"out is in use by another run \(this very process\)"),
+            pocket_exec.open_executor("dask@htcondor", outputdir=out, **options()),
+        ):
+            pass
+        assert (out / "log" / "jobs.json").read_text() == jobs
+    assert called(farm).count("condor_submit") == 1
+    assert not (out / "run.lock").exists()
 
 
 def test_without_encryption_there_is_a_warning_and_no_certificate(farm: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -182,6 +182,20 @@ def test_a_script_without_a_main_guard_ends_with_a_word_on_it_where_dask_starts_
     assert 'start the run under `if __name__ == "__main__":`' in done.stderr
 
 
+def test_an_executor_has_its_output_directory_alone(fileset: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with (
+        pocket_exec.open_executor("iterative", outputdir=out),
+        pytest.raises(OutputDirectoryError, match="is in use by another run"),
+    ):
+        pocket_exec.run(fileset, Count(), outputdir=out)
+    assert list(out.iterdir()) == []
+    pocket_exec.run(fileset, Count(), outputdir=out)
+    with pocket_exec.open_executor("iterative", outputdir=out):
+        assert (out / "run.lock").exists()
+    assert status(out) == 0
+
+
 @pytest.mark.parametrize("name", EXECUTORS)
 def test_an_executor_serves_ones_own_runner_with_its_metadata_and_metrics(name: str, fileset: Any) -> None:
     with pocket_exec.open_executor(name, **EXECUTORS[name]) as executor:
