@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import resource
+import signal
 import socket
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from distributed.security import Security
 from pocket_exec.worker.image import Image
 from pocket_exec.worker.start import client_versions
 from pocket_exec.worker.statuses import WorkerExit
-from tests.contract.worker_jobs import Run, scheduler
+from tests.contract.worker_jobs import Run, client_of, scheduler
 
 
 @pytest.fixture(scope="module")
@@ -162,19 +164,51 @@ def test_another_python_is_told_before_anything_of_this_project_is_read(run: Run
     assert f"({sys.executable}) and 3.99 where the run was started; see executable" in line
 
 
-def processor_time_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+TELLS_IMPORTS = [sys.executable, "-X", "importtime"]
+# Small modules of the standard library, and names that it looks for in vain on this system.
+OF_THE_PREFLIGHT = {"encodings.cp437", "getpass", "sitecustomize", "termios", "_winapi", "nt"}
+OF_THE_PREFLIGHT |= {"org", "org.python", "org.python.core"}
 
 
-def test_a_module_that_is_not_there_is_told_within_a_second(run: Run) -> None:
+def imported(log: str) -> list[list[str]]:
+    """Return the modules that each Python has imported, in their order, out of what ``TELLS_IMPORTS`` prints."""
+    names = [line.rpartition("|")[2].strip() for line in log.splitlines() if line.startswith("import time:")]
+    starts = [place for place, name in enumerate(names) if name == "imported package"]
+    return [names[first + 1 : end] for first, end in pairwise([*starts, len(names)])]
+
+
+def beyond_the_worker(modules: Iterable[str]) -> set[str]:
+    """Return those modules that neither Dask's worker imports when the preflight has passed, nor are this project's."""
+    program = "import sys, distributed.cli.dask_worker; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    others = {name for name in modules if name.partition(".")[0] != "pocket_exec"}
+    return others - set(done.stdout.split()) - OF_THE_PREFLIGHT
+
+
+def test_a_preflight_imports_hardly_more_than_the_worker_does_anyway_and_starts_no_process(
+    run: Run, cluster: LocalCluster
+) -> None:
+    run.needed = ("json", "coffea")
+    with run.job(run.script(executable=TELLS_IMPORTS)) as job, client_of(cluster):
+        found = imported(job.text())
+        assert job.end(signal.SIGTERM) < 10
+    archive, worker = found[:2]
+    # The look at the archive does without the packages of its Python.
+    assert "site" not in archive
+    preflight = worker[: worker.index("pocket_exec.worker.dask_worker")]
+    assert "pocket_exec.worker.preflight" in preflight
+    assert beyond_the_worker([*archive, *preflight]) == set()
+    assert not {"dask", "coffea", "subprocess", "_posixsubprocess", "multiprocessing"} & set(preflight)
+
+
+def test_a_module_that_is_not_there_is_told_before_anything_slow_is_imported(run: Run) -> None:
     run.needed = ("json", "no_such_module_of_the_user", "nor_this_one")
-    script = run.script()
-    began = processor_time_of_children()
-    status, line = run.ended(script)
-    assert processor_time_of_children() - began < 3  # half a second on a machine that does nothing else
+    status, line = run.ended(run.script(executable=TELLS_IMPORTS))
     assert status == WorkerExit.MODULES
     assert "has no module no_such_module_of_the_user, nor_this_one; see executable" in line
+    archive, worker = imported((run.directory / "job w-1" / "log").read_text())
+    assert "pocket_exec.worker.preflight" in worker
+    assert not {"dask", "distributed", "coffea", "awkward", "numpy"} & {*archive, *worker}
 
 
 def test_a_directory_that_cannot_be_written(run: Run) -> None:
