@@ -14,7 +14,8 @@ The order, of which each step sees the ones before it:
 9. the worker's Python is started.
 
 A command of 1, 5 or 8 that fails, or ends the shell, stops the worker with its text and its status in the log. Commands
-are the user's shell, as they are; all other words stand for themselves. ``env-script`` is one command.
+are the user's shell, as they are; all other words stand for themselves. ``env-script`` is one command. Of 7, a script
+of a conda environment that fails is a warning, as to conda itself it is nothing at all.
 """
 
 from __future__ import annotations
@@ -195,11 +196,23 @@ def _activation_lines(found: Activation) -> list[str]:
         f"export CONDA_PREFIX={prefix} CONDA_DEFAULT_ENV={prefix} CONDA_SHLVL=1",
         'export PATH="$CONDA_PREFIX/bin:$PATH"',
         *(_export(name, value) for name, value in found.variables),
-        f"pocket_exec_doing={quoted(option)}",
-        'for pocket_exec_script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do',
-        '  if [ -r "$pocket_exec_script" ]; then source "$pocket_exec_script"; fi',
-        "done",
+        *_ACTIVATE_D,
     ]
+
+
+# conda, mamba and micromamba go on after a script that fails, and packages rely on that (the last line of many is a
+# test). One that ends the shell stops the worker.
+_ACTIVATE_D = r"""
+for pocket_exec_script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do
+  if [ ! -r "$pocket_exec_script" ]; then continue; fi
+  pocket_exec_doing="conda-env: source $pocket_exec_script"
+  source "$pocket_exec_script"
+  pocket_exec_status=$?
+  if [ "$pocket_exec_status" -ne 0 ]; then
+    pocket_exec_say "warning: $pocket_exec_script (conda-env) ended with status $pocket_exec_status"
+  fi
+done
+""".strip().splitlines()
 
 
 def _export(name: str, value: str) -> str:

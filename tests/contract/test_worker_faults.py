@@ -19,7 +19,7 @@ from distributed.security import Security
 from pocket_exec.worker.image import Image
 from pocket_exec.worker.start import client_versions
 from pocket_exec.worker.statuses import WorkerExit
-from tests.contract.worker_jobs import Run, client_of, scheduler
+from tests.contract.worker_jobs import Run, client_of, conda_like, scheduler
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,18 @@ case abc in @(abc|x)) ;; *) exit 9 ;; esac
 def test_in_a_text_of_several_lines_each_command_is_looked_at(option: str, block: str, line: str, run: Run) -> None:
     given: dict[str, Any] = {option: block}
     assert run.ended(run.script(**given)) == (WorkerExit.SETUP_COMMAND, f"pocket-exec worker w-1: {line}")
+
+
+@pytest.mark.parametrize(("before", "text"), [("", "exit 3"), ("set -e", "(exit 3)")])
+def test_a_script_of_a_conda_environment_that_ends_the_shell_is_named(
+    before: str, text: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = conda_like(tmp_path / "conda", {}, {"a.sh": "true\n", "b.sh": f"{text}\n"})
+    monkeypatch.setenv("CONDA_PREFIX", str(prefix))
+    (tmp_path / "before.sh").write_text(f"{before}\n")
+    status, line = run.ended(run.script(conda_env=True, env_script=str(tmp_path / "before.sh")))
+    assert status == WorkerExit.SETUP_COMMAND
+    assert line.endswith(f"failed with status 3: conda-env: source {prefix}/etc/conda/activate.d/b.sh")
 
 
 def test_a_python_that_is_not_there(run: Run) -> None:

@@ -19,7 +19,7 @@ from distributed import LocalCluster, get_worker
 
 from pocket_exec.worker.dask_worker import told_to_end
 from pocket_exec.worker.image import Image
-from tests.contract.worker_jobs import Job, Run, client_of, scheduler
+from tests.contract.worker_jobs import Job, Run, client_of, conda_like, scheduler
 from tests.unit.worker.golden_scripts import FOLDER, HOSTILE
 
 # The user's own words stand in single quotes, and name files that are on the worker.
@@ -101,6 +101,31 @@ def test_the_environment_is_made_in_its_order(run: Run, cluster: LocalCluster, t
     assert environ["STEPS"] == f"host env-script env setup {sys.prefix}"
     assert environ["DECLARED"] == "1"
     assert environ["PATH"].startswith(f"{sys.prefix}/bin:")
+
+
+def test_a_conda_environment_is_activated_and_goes_on_after_a_script_that_fails(
+    run: Run, cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts = {
+        "a.sh": 'export STEPS="$OF_THE_ENVIRONMENT a"\n',
+        "b.sh": "(exit 7)\n",
+        "c.sh": 'export STEPS="$STEPS c"\n[ -n "$NOT_SET_ANYWHERE" ] && export STEPS=\n',
+        "not-for-bash.fish": "exit 1\n",
+    }
+    prefix = conda_like(tmp_path / "conda env's", {"OF_THE_ENVIRONMENT": "x y"}, scripts)
+    monkeypatch.setenv("CONDA_PREFIX", str(prefix))
+    script = run.script(conda_env=True, custom_setup_commands=['export STEPS="$STEPS setup"'])
+    with run.job(script) as job, client_of(cluster) as client:
+        environ = client.submit(told).result(60)["environ"]
+        warnings = [line for line in job.text().splitlines() if "warning" in line]
+        assert job.end(signal.SIGTERM) < 10
+    assert environ["STEPS"] == "x y a c setup"
+    assert environ["PATH"].startswith(f"{prefix}/bin:")
+    assert (environ["CONDA_PREFIX"], environ["PYTHON_OF_CONDA"]) == (str(prefix), f"{prefix}/bin/python")
+    assert warnings == [
+        f"pocket-exec worker w-1: warning: {prefix}/etc/conda/activate.d/{name} (conda-env) ended with status {status}"
+        for name, status in (("b.sh", 7), ("c.sh", 1))
+    ]
 
 
 @pytest.mark.parametrize("word", ["a b", "a'; echo x", 'q"=0"', "$(id)", "$$", "ünï côdé", "a,b:c=d", "%h"])

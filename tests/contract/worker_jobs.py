@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -134,6 +136,19 @@ class Job:
             assert time.monotonic() - began < timeout_s, f"{alive}\n{self.text()}"
             time.sleep(0.05)
         return time.monotonic() - began
+
+
+def conda_like(prefix: Path, variables: Mapping[str, str], scripts: Mapping[str, str]) -> Path:
+    """Make what a script needs of a conda environment, whose Python is this one; conda itself has no part in it."""
+    for directory in ("bin", "conda-meta", "etc/conda/activate.d"):
+        (prefix / directory).mkdir(parents=True)
+    (prefix / "conda-meta" / "state").write_text(json.dumps({"env_vars": dict(variables)}))
+    for name, text in scripts.items():
+        (prefix / "etc" / "conda" / "activate.d" / name).write_text(text)
+    python = prefix / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexport PYTHON_OF_CONDA="$0"\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    return prefix
 
 
 @contextmanager

@@ -20,9 +20,14 @@ if [ -d /work/ana/out ]; then export POCKET_EXEC_OUTPUT_DIRECTORY=/work/ana/out;
 unset PYTHONHOME
 export CONDA_PREFIX=/home/p/mamba/envs/ana CONDA_DEFAULT_ENV=/home/p/mamba/envs/ana CONDA_SHLVL=1
 export PATH="$CONDA_PREFIX/bin:$PATH"
-pocket_exec_doing=conda-env
 for pocket_exec_script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do
-  if [ -r "$pocket_exec_script" ]; then source "$pocket_exec_script"; fi
+  if [ ! -r "$pocket_exec_script" ]; then continue; fi
+  pocket_exec_doing="conda-env: source $pocket_exec_script"
+  source "$pocket_exec_script"
+  pocket_exec_status=$?
+  if [ "$pocket_exec_status" -ne 0 ]; then
+    pocket_exec_say "warning: $pocket_exec_script (conda-env) ended with status $pocket_exec_status"
+  fi
 done
 # custom-setup-commands
 pocket_exec_doing='ulimit -s unlimited'
