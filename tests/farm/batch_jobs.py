@@ -38,9 +38,9 @@ class InFarm:
 
 
 def a_submission(farm: Farm, directory: Path, body: str = SLEEP, count: int = 3, **changes: Any) -> Submission:
-    """Return a submission of jobs that run ``body``; its directories are there and the user's."""
-    logs = directory / "logs"
-    for path in (directory, logs):
+    """Return a submission of jobs that run ``body`` in ``directory``; its directories are there and the user's."""
+    logs, private = directory / "logs", directory / "private"
+    for path in (directory, logs, private):
         path.mkdir(parents=True, exist_ok=True)
         os.chown(path, farm.uid, farm.uid)
     script = directory / "worker.sh"
@@ -51,7 +51,7 @@ def a_submission(farm: Farm, directory: Path, body: str = SLEEP, count: int = 3,
         "tag": tag,
         "names": tuple(f"{tag[-8:]}-{number}" for number in range(count)),
         "script": script,
-        "directory": directory,
+        "directory": private,
         "log_directory": logs,
         "resources": Resources(cores=1, memory=100 * MIB),
     }
