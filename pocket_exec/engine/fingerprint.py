@@ -32,7 +32,7 @@ class ProcessorKey:
     """What decides a processor's results, part by part, each as a digest."""
 
     code: str
-    """All code: ``modules``, ``libraries`` and the processor's class."""
+    """The processor's class: what it is, where it is a library's; of the user's code, ``modules`` has the content."""
     state: Mapping[str, str]
     """Attribute of the processor to digest; of one without (a function), the whole under the empty name."""
     modules: Mapping[str, str]
@@ -113,7 +113,7 @@ def processor_key(processor: Any, roots: Sequence[Path] = ()) -> ProcessorKey:
     code.follow(canon)
     modules, libraries = code.modules.digests(), {**code.modules.libraries, **FORM}
     return ProcessorKey(
-        code=_digest(own_code, modules, libraries),
+        code=_digest(own_code),
         state=state,
         modules=modules,
         libraries=dict(sorted(libraries.items())),

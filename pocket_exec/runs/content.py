@@ -29,7 +29,8 @@ def content_key(
     processor = processor_key(analysis.processor, [analysis.directory])
     key = ContentKey(
         processor_code={
-            **(processor.modules or {"processor": processor.code}),
+            **processor.modules,
+            f"processor {type(analysis.processor).__qualname__}": processor.code,
             f"schema {analysis.schema.__qualname__}": canonical_digest(analysis.schema, [analysis.directory]),
         },
         processor_state=dict(processor.state),
