@@ -23,6 +23,7 @@ from pocket_exec.runs.course import Course, RunResult, recorded
 from pocket_exec.runs.directory import OutputDirectory
 from pocket_exec.runs.names import ALL, result_name
 from pocket_exec.runs.outputs import Wanted
+from pocket_exec.runs.results import load_result
 from pocket_exec.workflow import Viewer, conduct
 
 if TYPE_CHECKING:
@@ -95,9 +96,7 @@ def run(  # noqa: PLR0913 - all by name, but the first two
         # What was run is a part only; the whole is in the files.
         result.output = None
     if result_name(ALL) in result.already_done and result.outputdir is not None:
-        from coffea.util import load
-
-        result.output = load(result.outputdir / result_name(ALL))
+        result.output = load_result(result.outputdir / result_name(ALL))
     return result
 
 

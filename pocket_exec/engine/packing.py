@@ -10,6 +10,8 @@ from typing import Any
 
 import cloudpickle
 
+from pocket_exec.engine.unpickling import loads
+
 BESIDE_BYTES = 2**16
 """Arrays of fewer bytes are copied into the pickle: each one beside it costs a message of its own."""
 
@@ -71,4 +73,4 @@ def pack(value: object, *, own: bool) -> Frames:
 
 def unpickled(head: bytes, arrays: Iterable[Any]) -> Any:
     """Return the value of a pickle and its arrays, which it may go on using as they are."""
-    return pickle.loads(head, buffers=arrays)
+    return loads(head, arrays)

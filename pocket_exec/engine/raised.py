@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import cloudpickle
 
+from pocket_exec.engine.unpickling import loads
+
 LARGEST = 100_000
 """Bytes of one exception; what is larger carries data along, and stays behind."""
 
@@ -19,7 +21,7 @@ def packed(errors: Sequence[BaseException]) -> tuple[bytes, ...]:
 def _packed(error: BaseException) -> bytes | None:
     try:
         data: bytes = cloudpickle.dumps(error)
-        whole = len(data) <= LARGEST and type(cloudpickle.loads(data)) is type(error)
+        whole = len(data) <= LARGEST and type(loads(data)) is type(error)
     except Exception:  # noqa: BLE001 - each type refuses in its own way
         return None
     return data if whole else None
@@ -30,7 +32,7 @@ def again(errors: Sequence[bytes]) -> BaseException | None:
     chain = []
     for data in errors:
         try:
-            chain.append(cloudpickle.loads(data))
+            chain.append(loads(data))
         except Exception:  # noqa: BLE001 - a class that this process does not have
             continue
     for error, cause in itertools.pairwise(chain):

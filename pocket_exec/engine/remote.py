@@ -21,6 +21,7 @@ from pocket_exec.engine.dask_task import worker_address
 from pocket_exec.engine.outcome import FaultKind
 from pocket_exec.engine.packing import pack
 from pocket_exec.engine.reading.garbage import moderate_collection
+from pocket_exec.engine.unpickling import loads
 
 KEPT_FUNCTIONS = 2
 """A run has two: file metadata, then chunks."""
@@ -79,7 +80,7 @@ def _unpicklable(value: object, error: Exception) -> str:
 
 def _attempted(packed: bytes | Path, digest: str, item: bytes) -> Answer:
     try:
-        function, unpickled = _unpacked(packed, digest), cloudpickle.loads(item)
+        function, unpickled = _unpacked(packed, digest), loads(item)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - unpickling imports the user's modules
         trouble = describe(error)
         message = f"the processor, or the metadata of its dataset, cannot be loaded on the worker: {trouble.message}"
@@ -162,7 +163,7 @@ def _unpacked(packed: bytes | Path, digest: str) -> Callable[[Any], Any]:
         if digest not in _functions:
             # It imports the user's modules.
             with moderate_collection():
-                _functions[digest] = cloudpickle.loads(packed.read_bytes() if isinstance(packed, Path) else packed)
+                _functions[digest] = loads(packed.read_bytes() if isinstance(packed, Path) else packed)
             while len(_functions) > KEPT_FUNCTIONS:
                 _functions.popitem(last=False)
         _functions.move_to_end(digest)

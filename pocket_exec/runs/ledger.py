@@ -16,6 +16,7 @@ from pathlib import Path
 from pocket_exec.engine.batch import Part
 from pocket_exec.engine.ledger import Sums
 from pocket_exec.engine.plan import Plan, events_in
+from pocket_exec.engine.unpickling import loads
 from pocket_exec.errors import OutputDirectoryError
 from pocket_exec.runs.block_keys import BlockKeys, Place
 from pocket_exec.runs.segment import (
@@ -150,11 +151,9 @@ class FileLedger:
                 yield from self._found(half)
 
     def _loaded(self, place: Place, key: str) -> Part | None:
-        import cloudpickle
-
         segment, entry = self._where[key]
         try:
-            value = cloudpickle.loads(decompressed(segment.packed(key)))
+            value = loads(decompressed(segment.packed(key)))
         except Exception as error:  # noqa: BLE001 - unpickling imports the user's modules
             log.warning("%s of %s is not used: %s; it is computed again", entry.what, segment.path, error)
             del self._where[key]

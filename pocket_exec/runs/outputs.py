@@ -16,6 +16,7 @@ from pocket_exec.engine.addition import merge
 from pocket_exec.engine.chunk import describe
 from pocket_exec.engine.fold import Fold
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure, Listener
+from pocket_exec.engine.unpickling import copied
 from pocket_exec.errors import OutputDirectoryError, PocketExecError
 from pocket_exec.runs.directory import OutputDirectory
 from pocket_exec.runs.names import ALL, check_names, result_name
@@ -190,12 +191,10 @@ class ResultWriter:
         """Return the processor's postprocess of a copy of the sum; the sum itself, as partial, where it raises."""
         if not _has_postprocess(self._processor):
             return total, False
-        import cloudpickle
-
         try:
             output = copy.deepcopy(total)
             # As it travels to workers: some of what can be pickled cannot be copied.
-            changed = cloudpickle.loads(cloudpickle.dumps(self._processor)).postprocess(output)
+            changed = copied(self._processor).postprocess(output)
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything
             trouble = describe(error)
             self.faults.append(f"postprocess of {name} failed: {trouble.error}: {trouble.message}")

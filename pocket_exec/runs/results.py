@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pocket_exec.analysis.pickling import unpicklable_part
+from pocket_exec.engine.unpickling import load
 from pocket_exec.errors import OutputDirectoryError, ProcessingError
 from pocket_exec.runs.atomic import atomic_write
 from pocket_exec.runs.directory import OutputDirectory
@@ -89,6 +90,14 @@ def existing_results(directory: Path, sizes: dict[str, int]) -> tuple[ExistingRe
     except OSError as error:
         raise OutputDirectoryError(f"cannot read the results in {directory}: {error}") from error
     return tuple(found)
+
+
+def load_result(path: Path) -> Any:
+    """Read a result as ``coffea.util.load`` does, but leave the classes as they are that are defined here."""
+    from fsspec.compression import compr
+
+    with path.open("rb") as stream, compr["lz4"](stream, mode="rb") as decompressed:
+        return load(decompressed)
 
 
 class _Counted:

@@ -16,6 +16,7 @@ import cloudpickle
 import lz4.frame
 
 from pocket_exec.engine.identity import Checked
+from pocket_exec.engine.unpickling import loads
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class Processors:
 
     def _loaded(self, packed: bytes) -> tuple[Any, int | None]:
         begin = time.thread_time()
-        processor = cloudpickle.loads(packed)
+        processor = loads(packed)
         load_s = time.thread_time() - begin
         self._loads += 1
         # The first one imports the user's modules.
