@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pocket_exec.engine.batch import Part
 from pocket_exec.engine.fold import Block
@@ -32,12 +34,17 @@ class Place:
 
 @dataclass
 class BlockKeys:
-    """The keys of a plan's blocks; ``contexts`` has for each dataset the digest of all that its chunks share."""
+    """The keys of a plan's blocks; ``contexts`` has for each dataset the digest of all that its chunks share.
+
+    A file is its uuid: one that was moved is the same. Its name counts only where a dataset has several copies of it,
+    so a processor that puts the name into its result still shows the one under which the file was computed.
+    """
 
     plan: Plan
     contexts: Mapping[str, str]
     _files: dict[tuple[int, int], str] = field(default_factory=dict)
     _blocks: dict[Place, str] = field(default_factory=dict)
+    _uuids: dict[int, Counter[str]] = field(default_factory=dict)
 
     def key(self, place: Place) -> str:
         """Return the key of a block, as hexadecimal digits."""
@@ -79,11 +86,25 @@ class BlockKeys:
         if key not in self._files:
             node = self._node(dataset)
             items = [self.plan.items[task] for task in node.files[file].chunks]
-            # Without a uuid (parquet) the name stands for the content.
-            identity = bytes(items[0].fileuuid).hex() or items[0].filename
             ranges = [f"{item.entrystart}-{item.entrystop}" for item in items]
-            self._files[key] = _digest(self.contexts[node.name], identity, items[0].treename, *ranges)
+            self._files[key] = _digest(self.contexts[node.name], *self._identity(dataset, items[0]), *ranges)
         return self._files[key]
+
+    def _identity(self, dataset: int, item: Any) -> Sequence[str]:
+        uuid = _uuid(item)
+        if not uuid:
+            # Without one (parquet) the name stands for the content.
+            return item.filename, item.treename
+        # What the processor makes of the name must not pass from a copy of the file to another one.
+        return (uuid, item.treename, item.filename) if self._copies(dataset)[uuid] > 1 else (uuid, item.treename)
+
+    def _copies(self, dataset: int) -> Counter[str]:
+        """Count the files of a dataset that have the same uuid."""
+        if dataset not in self._uuids:
+            firsts = [self.plan.items[file.chunks[0]] for file in self._node(dataset).files]
+            names = {(_uuid(item), item.filename) for item in firsts}
+            self._uuids[dataset] = Counter(uuid for uuid, _ in names)
+        return self._uuids[dataset]
 
     def _leaves(self, place: Place) -> int:
         files = self._node(place.dataset).files
@@ -91,6 +112,10 @@ class BlockKeys:
 
     def _node(self, dataset: int) -> DatasetNode:
         return self.plan.datasets[dataset]
+
+
+def _uuid(item: Any) -> str:
+    return bytes(item.fileuuid).hex()
 
 
 def _digest(*parts: str) -> str:

@@ -109,6 +109,29 @@ def test_a_changed_fileset_costs_its_own_files_only(tmp_path: Path, now: list[in
     assert again.calls == items(computed)
 
 
+def copies(*names: str) -> list[WorkItem]:
+    """Return a chunk of each of some copies of one file."""
+    return [WorkItem("DY", name, "Events", 0, 100, b"1" * 16) for name in names]
+
+
+def test_copies_of_a_file_keep_their_own_results_in_whichever_order_they_come(tmp_path: Path) -> None:
+    def function(item: WorkItem) -> dict[str, Any]:
+        return {"out": {item.filename: 10}, "processed": {item}}
+
+    run(tmp_path, copies("b1.root", "b2.root"), function)
+    again = Counting()
+    total, _ = run(tmp_path, copies("b2.root", "b1.root"), again)
+    assert total["out"] == {"b2.root": 10, "b1.root": 10}
+    assert again.calls == []
+
+
+def test_a_file_that_was_moved_is_not_computed_anew(tmp_path: Path) -> None:
+    again = Counting()
+    run(tmp_path, copies("here/b.root"), Counting())
+    run(tmp_path, copies("there/b.root"), again)
+    assert again.calls == []
+
+
 def test_other_code_computes_everything_anew(tmp_path: Path) -> None:
     again = Counting()
     run(tmp_path, items([1]), Counting(), code="1")
