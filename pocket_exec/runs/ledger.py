@@ -171,6 +171,10 @@ class FileLedger:
             place = Place.of(dataset, part)
             if place in self._live.get((dataset, place.file), {}):
                 continue
+            if (key := self._keys.key(place)) in self._where:
+                # What has no neighbour moves up as it is.
+                self._put(place, key)
+                continue
             try:
                 blocks.append((place, self._packed(place, part)))
             except Exception as error:  # noqa: BLE001 - each type refuses to be pickled in its own way
@@ -187,8 +191,7 @@ class FileLedger:
         self._directory.mkdir(mode=0o700, exist_ok=True)
         self._hold(write_segment(self._new_path(), [block for _, block in blocks]))
         for place, (entry, _) in blocks:
-            self._supersede(place)
-            self._live.setdefault((place.dataset, place.file), {})[place] = entry.key
+            self._put(place, entry.key)
 
     def _packed(self, place: Place, part: Part) -> tuple[Entry, bytes]:
         import cloudpickle
@@ -232,14 +235,16 @@ class FileLedger:
             for level in range(at.level, 64)
         )
 
-    def _supersede(self, place: Place) -> None:
-        """Forget the blocks that ``place`` is the sum of."""
-        same = self._live.get((place.dataset, place.file), {})
-        for other in [other for other in same if _within(other, place)]:
-            self._superseded.add(same.pop(other))
+    def _put(self, place: Place, key: str) -> None:
+        """Note that a block is there; those that it is the sum of are no longer needed, save one that is all of it."""
+        live = self._live.setdefault((place.dataset, place.file), {})
+        for other in [other for other in live if _within(other, place)] if place.level else ():
+            self._superseded.add(live.pop(other))
         if place.file is None:
             for file in range(place.index << place.level, (place.index + 1) << place.level):
                 self._superseded.update(self._live.pop((place.dataset, file), {}).values())
+        live[place] = key
+        self._superseded.discard(key)
 
     def _live_keys(self) -> set[str]:
         return {key for live in self._live.values() for key in live.values()}

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from coffea.processor.executor import WorkItem
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from pocket_exec.engine.chunk import Answer
 from pocket_exec.engine.executor import PocketExecutor
+from pocket_exec.engine.pool import SerialPool
 from pocket_exec.errors import Interrupted, OutputDirectoryError
 from pocket_exec.runs import ledger as module
 from pocket_exec.runs.ledger import FileLedger
@@ -216,6 +218,38 @@ def test_many_large_files_are_kept_as_fewer_blocks(tmp_path: Path, monkeypatch: 
     assert again.calls == []
     live = {entry.chunks for path in tmp_path.iterdir() for entry in read_segment(path).entries}
     assert 16 * CHUNKS in live
+
+
+class Shuffled(SerialPool):
+    """Answers in any order, as several workers do."""
+
+    def __init__(self, seed: int, slots: int) -> None:
+        super().__init__()
+        self._random, self._slots = random.Random(seed), slots
+
+    def slots(self) -> int:
+        return self._slots
+
+    def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
+        self._random.shuffle(self._queue)
+        return super().wait(timeout_s)
+
+
+@given(files=st.integers(1, 21), seed=st.integers(0, 99), slots=st.integers(1, 30))
+@example(files=9, seed=1, slots=20)
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_block_of_a_finished_run_is_lost_however_many_files_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: int, seed: int, slots: int
+) -> None:
+    monkeypatch.setattr(module, "ROOM", 600)
+    directory, work = tmp_path / "ledger", items(list(range(files)), chunks=2)
+    shutil.rmtree(directory, ignore_errors=True)
+    ledger = FileLedger(directory, {"DY": "DY 1"})
+    PocketExecutor(pool=Shuffled(seed, slots), ledger=ledger)(work, Counting(), None)
+    again = Counting()
+    total, _ = run(directory, work, again)
+    assert again.calls == []
+    assert total == expected(work)
 
 
 def test_results_that_cannot_be_kept_are_no_reason_to_stop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
