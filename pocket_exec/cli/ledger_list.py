@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from pocket_exec.cli.columns import print_columns
 from pocket_exec.cli.figures import size
 from pocket_exec.errors import OutputDirectoryError
 from pocket_exec.runs.record_file import read_record
-from pocket_exec.runs.segment import SUFFIX, SegmentError, read_segment
+from pocket_exec.runs.segment import SUFFIX, Reader, Segment, SegmentError, read_segment
 
 _BLOCK = re.compile(r"(?P<dataset>.*?), (?:.*/)?(?P<file>[^/]*?)(?:, entries (?P<entries>\d+-\d+))?")
 """A block in the words of ``runs.ledger``."""
@@ -34,19 +35,24 @@ def show_ledger(outputdir: Path) -> None:
         except SegmentError as error:
             unsound.append((path.name, "", "", "", "", "", str(error)))
             continue
-        for entry in segment.entries:
-            try:
-                segment.packed(entry.key)
-                sound = "sound"
-            except (SegmentError, OSError) as error:
-                sound = str(error)
-            rows.append((*_block(entry.what), f"{entry.chunks}", f"{entry.events:,}", size(entry.size), sound))
+        rows += _rows(segment)
     rows.sort(key=_place)
     print_columns(("dataset", "file", "entries", "chunks", "events", "size", "state"), [*rows, *unsound])
     record = read_record(outputdir / "run.json").record
     if record is not None and (planned := sum(row.chunks for row in record.datasets)):
         done = sum(row.chunks_done for row in record.datasets)
         print(f"{done} of {planned} chunks were done when the last run ended")
+
+
+def _rows(segment: Segment) -> Iterator[tuple[str, ...]]:
+    with Reader() as reader:
+        for entry in segment.entries:
+            try:
+                reader.packed(segment, entry.key)
+                sound = "sound"
+            except (SegmentError, OSError) as error:
+                sound = str(error)
+            yield *_block(entry.what), f"{entry.chunks}", f"{entry.events:,}", size(entry.size), sound
 
 
 def _place(row: tuple[str, ...]) -> tuple[str, str, int]:

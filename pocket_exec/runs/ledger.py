@@ -22,6 +22,7 @@ from pocket_exec.runs.block_keys import BlockKeys, Place
 from pocket_exec.runs.segment import (
     SUFFIX,
     Entry,
+    Reader,
     Segment,
     SegmentError,
     compressed,
@@ -74,10 +75,11 @@ class FileLedger:
         self._plan, self._keys = plan, BlockKeys(plan, self._contexts)
         self._read()
         chunks = 0
-        for top in self._keys.tops() if self._where else ():
-            for dataset, part in self._found(top):
-                chunks += len(self._tasks(Place.of(dataset, part)))
-                yield dataset, part
+        with Reader() as reader:
+            for top in self._keys.tops() if self._where else ():
+                for dataset, part in self._found(top, reader):
+                    chunks += len(self._tasks(Place.of(dataset, part)))
+                    yield dataset, part
         if chunks:
             log.info("resuming: %d of %d chunks are in the ledger of an earlier run", chunks, len(plan.items))
         elif self._where:
@@ -140,20 +142,20 @@ class FileLedger:
         self._segments.append(segment)
         self._where.update({entry.key: (segment, entry) for entry in segment.entries})
 
-    def _found(self, place: Place) -> Iterator[tuple[int, Part]]:
+    def _found(self, place: Place, reader: Reader) -> Iterator[tuple[int, Part]]:
         key = self._keys.key(place)
-        part = self._loaded(place, key) if key in self._where else None
+        part = self._loaded(place, key, reader) if key in self._where else None
         if part is not None:
             self._live.setdefault((place.dataset, place.file), {})[place] = key
             yield place.dataset, part
         else:
             for half in self._keys.halves(place):
-                yield from self._found(half)
+                yield from self._found(half, reader)
 
-    def _loaded(self, place: Place, key: str) -> Part | None:
+    def _loaded(self, place: Place, key: str, reader: Reader) -> Part | None:
         segment, entry = self._where[key]
         try:
-            value = loads(decompressed(segment.packed(key)))
+            value = loads(decompressed(reader.packed(segment, key)))
         except Exception as error:  # noqa: BLE001 - unpickling imports the user's modules
             log.warning("%s of %s is not used: %s; it is computed again", entry.what, segment.path, error)
             del self._where[key]
@@ -167,6 +169,7 @@ class FileLedger:
     def _write(self, dataset: int, parts: Iterable[Part]) -> None:
         """Write parts as they come, so that no more of them are in memory than one file of the ledger holds."""
         blocks: list[tuple[Place, tuple[Entry, bytes]]] = []
+        size = 0
         for part in parts:
             place = Place.of(dataset, part)
             if place in self._live.get((dataset, place.file), {}):
@@ -181,9 +184,10 @@ class FileLedger:
                 self._broken = True
                 self._warn(f"{type(error).__name__}: {error}")
                 return
-            if sum(entry.size for _, (entry, _) in blocks) > ROOM:
+            size += blocks[-1][1][0].size
+            if size > ROOM:
                 self._write_file(blocks)
-                blocks = []
+                blocks, size = [], 0
         if blocks:
             self._write_file(blocks)
 
@@ -277,15 +281,16 @@ class FileLedger:
         self._hold(whole)
 
     def _kept(self) -> Iterator[tuple[Entry, bytes]]:
-        for key, (segment, entry) in self._where.items():
-            if key not in self._superseded:
-                try:
-                    data = segment.packed(key)
-                except SegmentError as error:
-                    # What this run had no use for may be damaged without being noticed before.
-                    log.warning("a block of %s is left out: %s", segment.path, error)
-                else:
-                    yield entry, data
+        with Reader() as reader:
+            for key, (segment, entry) in self._where.items():
+                if key not in self._superseded:
+                    try:
+                        data = reader.packed(segment, key)
+                    except SegmentError as error:
+                        # What this run had no use for may be damaged without being noticed before.
+                        log.warning("a block of %s is left out: %s", segment.path, error)
+                    else:
+                        yield entry, data
 
     def _drop(self, segment: Segment) -> None:
         self._segments.remove(segment)

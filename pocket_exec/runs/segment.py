@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import stat
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from pocket_exec.runs.atomic import atomic_write
 
@@ -54,23 +57,42 @@ class Segment:
     start: int
     """Where the first packed sum begins, in bytes."""
 
-    def packed(self, key: str) -> bytes:
+    @cached_property
+    def places(self) -> Mapping[str, tuple[int, Entry]]:
+        """Where each packed sum begins, in bytes, by its key."""
+        offsets = itertools.accumulate((entry.size for entry in self.entries), initial=self.start)
+        return {entry.key: (offset, entry) for offset, entry in zip(offsets, self.entries, strict=False)}
+
+
+class Reader:
+    """Reads packed sums; a file of which one was read stays open until the end of the ``with`` block."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._streams: dict[Path, BinaryIO] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def packed(self, segment: Segment, key: str) -> bytes:
         """Read one packed sum.
 
         Raises:
             SegmentError: it is not what was written.
+            OSError: the file is gone, or cannot be read.
         """
-        offset = self.start
-        for entry in self.entries:
-            if entry.key == key:
-                with _open(self.path) as stream:
-                    stream.seek(offset)
-                    data = stream.read(entry.size)
-                if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
-                    raise SegmentError(f"{entry.what}: its checksum is wrong")
-                return data
-            offset += entry.size
-        raise KeyError(key)
+        offset, entry = segment.places[key]
+        if segment.path not in self._streams:
+            self._streams[segment.path] = self._stack.enter_context(_open(segment.path))
+        stream = self._streams[segment.path]
+        stream.seek(offset)
+        data = stream.read(entry.size)
+        if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise SegmentError(f"{entry.what}: its checksum is wrong")
+        return data
 
 
 def compressed(data: bytes) -> bytes:

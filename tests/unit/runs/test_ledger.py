@@ -18,6 +18,7 @@ from pocket_exec.engine.executor import PocketExecutor
 from pocket_exec.engine.pool import SerialPool
 from pocket_exec.errors import Interrupted, OutputDirectoryError
 from pocket_exec.runs import ledger as module
+from pocket_exec.runs import segment
 from pocket_exec.runs.ledger import FileLedger
 from pocket_exec.runs.segment import read_segment, write_segment
 
@@ -250,6 +251,34 @@ def test_no_block_of_a_finished_run_is_lost_however_many_files_there_are(
     total, _ = run(directory, work, again)
     assert again.calls == []
     assert total == expected(work)
+
+
+def test_a_ledger_of_many_blocks_is_read_with_one_look_at_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice as many blocks take twice as long: no block is searched for, and no file opened for each of them."""
+    work, looks = items(list(range(100)), chunks=1), dict.fromkeys(("opened", "compared"), 0)
+    monkeypatch.setattr(module, "FIRST_FLUSH_S", 1e9)
+    run(tmp_path, work, Counting())
+
+    class Key(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            looks["compared"] += 1
+            return str.__eq__(self, other)
+
+    def opened(path: Path) -> Any:
+        looks["opened"] += 1
+        return path.open("rb")
+
+    real = segment._entry
+    monkeypatch.setattr(segment, "_open", opened)
+    monkeypatch.setattr(segment, "_entry", lambda row: real({**row, "key": Key(row["key"])}))
+    again = Counting()
+    run(tmp_path, work, again)
+    assert again.calls == []
+    assert looks["opened"] <= 3
+    assert looks["compared"] <= 10 * len(work)
 
 
 def test_results_that_cannot_be_kept_are_no_reason_to_stop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
