@@ -50,6 +50,8 @@ class Part:
     block: Block
     counted: bool
     """Whether the sum still says itself which chunks are in it."""
+    kept: bool = False
+    """Whether the ledger has it already."""
 
 
 @dataclass(slots=True)

@@ -65,7 +65,7 @@ class DatasetSum:
             self.outcome.chunks += 1
             self.outcome.events += events_in(self._plan.items[task])
             self.outcome.seconds += seconds.get(task, 0.0)
-        file, blocks = part.file, [part.block if part.file is not None else self._listed(part.block)]
+        file, blocks = part.file, [part.block if part.file is not None or part.kept else self._listed(part.block)]
         # Once it is added nothing here may hold it: it may be large.
         del part
         if file is not None:

@@ -27,9 +27,9 @@ class Place:
         """Return where a part belongs."""
         return cls(dataset, part.file, part.block.level, part.block.index)
 
-    def part(self, value: object, leaves: int, *, counted: bool) -> Part:
-        """Return the part that ``value`` is the sum of."""
-        return Part(self.file, Block(self.level, self.index, value, leaves), counted)
+    def part(self, value: object, leaves: int, *, counted: bool, size: int) -> Part:
+        """Return the part that ``value``, read from the ledger, is the sum of; ``size``: its bytes, about."""
+        return Part(self.file, Block(self.level, self.index, value, leaves, own=True, size=size), counted, kept=True)
 
 
 @dataclass

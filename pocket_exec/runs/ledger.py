@@ -155,12 +155,13 @@ class FileLedger:
     def _loaded(self, place: Place, key: str, reader: Reader) -> Part | None:
         segment, entry = self._where[key]
         try:
-            value = loads(decompressed(reader.packed(segment, key)))
+            data = decompressed(reader.packed(segment, key))
+            value = loads(data)
         except Exception as error:  # noqa: BLE001 - unpickling imports the user's modules
             log.warning("%s of %s is not used: %s; it is computed again", entry.what, segment.path, error)
             del self._where[key]
             return None
-        return place.part(value, entry.leaves, counted=entry.counted)
+        return place.part(value, entry.leaves, counted=entry.counted, size=len(data))
 
     def _wanted(self, dataset: int, file: int | None, level: int, index: int) -> bool:
         place = Place(dataset, file, level, index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import shutil
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from pocket_exec.engine.chunk import Answer
 from pocket_exec.engine.executor import PocketExecutor
+from pocket_exec.engine.plan import plan
 from pocket_exec.engine.pool import SerialPool
 from pocket_exec.errors import Interrupted, OutputDirectoryError
 from pocket_exec.runs import ledger as module
@@ -279,6 +281,29 @@ def test_a_ledger_of_many_blocks_is_read_with_one_look_at_each(tmp_path: Path, m
     assert again.calls == []
     assert looks["opened"] <= 3
     assert looks["compared"] <= 10 * len(work)
+
+
+def test_what_the_ledger_has_waits_on_the_shelf_and_is_neither_copied_nor_kept_for_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = items([1, 2, 3])
+    run(tmp_path, work, Counting())
+    parts = [part for _, part in FileLedger(tmp_path, {"DY": "DY 1"}).known(plan(work))]
+    assert len(parts) == 3
+    assert all(part.block.size > 20 for part in parts)
+    copied: list[Any] = []
+    real = copy.deepcopy
+
+    def deepcopy(value: Any) -> Any:
+        copied.append(value)
+        return real(value)
+
+    monkeypatch.setattr(copy, "deepcopy", deepcopy)
+    again = Counting()
+    total, _ = run(tmp_path, work, again)
+    assert again.calls == []
+    assert [value for value in copied if isinstance(value, dict)] == []
+    assert total == expected(work)
 
 
 def test_results_that_cannot_be_kept_are_no_reason_to_stop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
