@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import random
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -49,6 +51,9 @@ class Counting:
         self.calls.append(item)
         number = random.Random(f"{item.filename}{item.entrystart}").random() * 10.0 ** (item.entrystart // 100 % 7 - 3)
         return {"out": {"x": number, "seen": [item.entrystart], item.filename: 1}, "processed": {item}}
+
+
+SHARE, FIRST_FLUSH_S = module.SHARE, module.FIRST_FLUSH_S
 
 
 @pytest.fixture(autouse=True)
@@ -304,6 +309,34 @@ def test_what_the_ledger_has_waits_on_the_shelf_and_is_neither_copied_nor_kept_f
     assert again.calls == []
     assert [value for value in copied if isinstance(value, dict)] == []
     assert total == expected(work)
+
+
+@pytest.mark.parametrize("write_s", [0.001, 0.02, 0.2])
+def test_a_finished_block_is_written_as_soon_as_writing_leaves_the_run_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_s: float
+) -> None:
+    monkeypatch.setattr(module, "FIRST_FLUSH_S", FIRST_FLUSH_S)
+    monkeypatch.setattr(module, "SHARE", SHARE)
+    # Each chunk takes a tenth of a second, each write as long as it is told.
+    now, written = [0.0], [0.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0], strftime=time.strftime))
+    count = Counting()
+
+    def function(item: WorkItem) -> Any:
+        now[0] += 0.1
+        assert now[0] - written[-1] <= max(FIRST_FLUSH_S, write_s / SHARE) + 0.2
+        return count(item)
+
+    def slowly(path: Path, blocks: Any) -> Any:
+        now[0] += write_s
+        written.append(now[0])
+        return write_segment(path, blocks)
+
+    monkeypatch.setattr(module, "write_segment", slowly)
+    run(tmp_path, items(list(range(100))), function)
+    # The last one is due when all is done.
+    assert (len(written) - 2) * write_s <= 0.03 * now[0]
+    assert len(written) > 5
 
 
 def test_results_that_cannot_be_kept_are_no_reason_to_stop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
