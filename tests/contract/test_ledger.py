@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -15,32 +16,17 @@ import pytest
 from coffea.util import load
 
 from tests.contract.analyses.everything import exact
+from tests.contract.dying import KILLED
 
-RUN = (
-    "import sys; from pocket_exec.runs import ledger; ledger.FIRST_FLUSH_S = 0.0; ledger.SHARE = 1e9;"
-    "from pocket_exec.cli import runner; sys.exit(runner())"
-)
-"""The command line, with a ledger that is written at every chance: a long run writes when it is worth the time."""
-DYING = """
-import os, sys
-left = int(os.environ["DIES_AT"])
-def mortal(function):
-    def call(*arguments, **named):
-        global left
-        path = str(arguments[0]) if arguments else ""
-        left -= 1
-        if left == 0:
-            os._exit(9)
-        return function(*arguments, **named)
-    return call
-from pathlib import Path
-os.fsync = mortal(os.fsync)
-Path.replace = mortal(Path.replace)
-Path.unlink = mortal(Path.unlink)
-import atexit
-atexit.register(lambda: open(os.environ["CALLS"], "w").write(str(int(os.environ["DIES_AT"]) - left)))
-"""
-"""Ends the process at the n-th fsync, rename or removal: what `kill -9` or a dead node does at that moment."""
+RUN = "import sys; from pocket_exec.cli import runner; sys.exit(runner())"
+AT_EVERY_CHANCE = "from pocket_exec.runs import ledger; ledger.FIRST_FLUSH_S = 0.0; ledger.SHARE = 1e9\n"
+"""The ledger is written after each task, however much of the time that takes: what is lost does not depend on time."""
+ONE_BY_ONE = "from pocket_exec.executors.processes import ProcessPool; ProcessPool.batch_s = 0.0\n"
+"""Each chunk is a task: what is in flight can be counted."""
+IN_FLIGHT = 4
+"""Tasks that two processes have, at work or waiting."""
+DYING = "from tests.contract.dying import die_at_the_call_that_the_environment_says as install; install()\n"
+ROOT = Path(__file__).parents[2]
 CFG = """
 import os, time
 from coffea.processor import ProcessorABC
@@ -72,12 +58,12 @@ class Analysis:
 
     def popen(self, out: str, *flags: str, before: str = "", **environment: str) -> subprocess.Popen[str]:
         self._seen.write_text("")
-        given = {"FILES": ":".join(map(str, self.files)), "SEEN": str(self._seen), **environment}
+        given = {"FILES": ":".join(map(str, self.files)), "SEEN": str(self._seen), "PYTHONPATH": str(ROOT)}
         words = [sys.executable, "-c", before + RUN, "--cfg", "cfg.py", "-o", out, *flags]
         return subprocess.Popen(
             words,
             cwd=self.directory,
-            env={**os.environ, **given},
+            env={**os.environ, **given, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -104,47 +90,69 @@ def analysis(tmp_path: Path, zmumu_files: dict[str, list[Path]]) -> Analysis:
     return Analysis(tmp_path, [path for paths in zmumu_files.values() for path in paths][:3])
 
 
-def test_a_client_that_dies_at_any_write_leaves_what_the_next_one_goes_on_with(
+def test_a_ledger_goes_on_after_a_death_at_any_write_fsync_rename_or_removal(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.contract.dying", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    calls, *instants = map(json.loads, done.stdout.splitlines())
+    assert set(calls) == {"write", "fsync", "rename", "removal"}
+    assert len(instants) == len(calls) > 50
+    for number, (kind, instant) in enumerate(zip(calls, instants, strict=True), start=1):
+        assert instant["status"] == KILLED, (number, kind)
+        assert instant["right"], (number, kind)
+        # One chunk was in flight: computed, and not yet in the ledger.
+        assert instant["twice"] <= 1, (number, kind)
+
+
+def test_a_client_that_dies_while_it_writes_leaves_what_the_next_one_goes_on_with(
     analysis: Analysis, tmp_path: Path
 ) -> None:
+    """Of some hundred instants, the first and last of each kind and four by lot: each costs two runs."""
     calls = tmp_path / "calls"
-    analysis.run("whole", before=DYING, DIES_AT="1000000", CALLS=str(calls))
-    chunks, total = analysis.seen, int(calls.read_text())
-    assert total > 10
-    chosen = sorted([*random.Random(1).sample(range(1, total), 6), 1, total])
-    for number in chosen:
+    analysis.run("whole", before=DYING + AT_EVERY_CHANCE, DIES_AT="0", CALLS=str(calls))
+    chunks, kinds = analysis.seen, json.loads(calls.read_text())
+    firsts = {kinds.index(kind) for kind in kinds}
+    lasts = {len(kinds) - 1 - kinds[::-1].index(kind) for kind in kinds}
+    assert len(firsts) == 4
+    for number in sorted(firsts | lasts | set(random.Random(1).sample(range(len(kinds)), 4))):
         out = f"died{number}"
-        analysis.run(out, status=9, before=DYING, DIES_AT=str(number), CALLS=str(calls))
+        before = DYING + AT_EVERY_CHANCE
+        analysis.run(out, status=KILLED, before=before, DIES_AT=str(number + 1), CALLS=str(calls))
         first = analysis.seen
         analysis.run(out)
-        second = analysis.seen
         assert analysis.result(out) == analysis.result("whole")
-        # One chunk was in flight: computed, and not yet in the ledger.
-        twice = len(first) + len(second) - len(chunks)
-        assert twice <= 1 or not first, f"{number}: {twice} chunks computed twice"
+        twice = len(first) + len(analysis.seen) - len(chunks)
+        assert twice <= 1, f"{number}: {twice} chunks computed twice"
 
 
-def test_a_client_that_is_killed_computes_little_twice(analysis: Analysis, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("how", "kills", "most_twice"),
+    [(AT_EVERY_CHANCE + ONE_BY_ONE, 5, IN_FLIGHT), ("", 2, None)],
+    ids=["what is in flight can be counted", "as it is"],
+)
+def test_a_client_that_is_killed_computes_no_more_twice_than_was_in_flight(
+    analysis: Analysis, tmp_path: Path, how: str, kills: int, most_twice: int | None
+) -> None:
     analysis.run("whole")
     chunks = len(analysis.seen)
     # Killed with all its workers, nobody is left to tidy up.
     (tmp_path / "untidy").mkdir()
     instants = random.Random(2)
-    for number in range(5):
-        out = f"killed{number}"
-        process = analysis.popen(out, "-e", "futures", "-s", "2", SLOW="0.1", TMPDIR=str(tmp_path / "untidy"))
+    for number in range(kills):
+        out, untidy = f"killed{number}", str(tmp_path / "untidy")
+        process = analysis.popen(out, "-e", "futures", "-s", "2", before=how, SLOW="0.1", TMPDIR=untidy)
         wanted = instants.randint(1, chunks - 8)
         end = time.monotonic() + 60
         while len(analysis.seen) < wanted and process.poll() is None and time.monotonic() < end:
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        first = analysis.seen
+        first = len(analysis.seen)
+        assert wanted <= first < chunks
         analysis.run(out, "-e", "futures", "-s", "2")
         assert analysis.result(out) == analysis.result("whole")
-        # Four tasks are in flight, of as many chunks as they had come to.
-        assert len(analysis.seen) <= chunks - len(first) + 24
-        assert len(first) < wanted + 24
+        twice = first + len(analysis.seen) - chunks
+        assert 0 <= twice <= (first if most_twice is None else most_twice)
 
 
 def test_a_resumed_run_says_so_and_a_fresh_one_computes_everything(analysis: Analysis) -> None:
