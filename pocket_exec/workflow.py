@@ -39,10 +39,10 @@ from pocket_exec.options.quantities import TimeOfDay
 from pocket_exec.request import Prepared
 from pocket_exec.runs.content import content_key, contexts
 from pocket_exec.runs.course import Course, RunResult, begun
-from pocket_exec.runs.decide import AlreadyDone, Decision, Refuse, decide, refusal
+from pocket_exec.runs.decide import AlreadyDone, Decision, Refuse, decide, refusal, shortened
 from pocket_exec.runs.directory import OutputDirectory
 from pocket_exec.runs.failure_log import FailureLog
-from pocket_exec.runs.key import ContentKey
+from pocket_exec.runs.key import ContentKey, differences
 from pocket_exec.runs.ledger import FileLedger
 from pocket_exec.runs.outputs import Listeners, ResultWriter
 from pocket_exec.runs.progress_log import ProgressLog
@@ -191,6 +191,8 @@ class _Run:
                 if not self._prepared.request.force:
                     raise refusal(self._out.path, decision)
                 self._stale = decision.files
+                for difference in shortened(decision.differences):
+                    log.info("results are overwritten: %s", difference)
                 return False
             case _:
                 for reason in decision.reasons:
@@ -290,7 +292,10 @@ class _Run:
         """Return the ledger of the output directory, emptied where everything is to be computed anew."""
         if self._out is None or key is None:
             return None
-        ledger = FileLedger(self._out.path / "ledger", contexts(key, self._fileset))
+        # Written when the run began: one that was killed has left it, too.
+        then = self._course.previous.key if self._course.previous is not None else None
+        changes = shortened(differences(then, key)) if then is not None else ()
+        ledger = FileLedger(self._out.path / "ledger", contexts(key, self._fileset), changes)
         if self._prepared.request.fresh:
             ledger.clear()
         return ledger

@@ -95,8 +95,8 @@ def decide(
 def refusal(directory: Path, refuse: Refuse) -> OutputDirectoryError:
     """Return the error that tells a user what would be overwritten, why, and what to do."""
     lines = [f"{directory} holds finished results of another content, which are not overwritten:"]
-    lines += [f"  {file}" for file in _short(refuse.files)]
-    lines += ["What differs:", *(f"  {text}" for text in _short(refuse.differences))]
+    lines += [f"  {file}" for file in shortened(refuse.files)]
+    lines += ["What differs:", *(f"  {text}" for text in shortened(refuse.differences))]
     lines += ["Use another output directory (-o), or --force to overwrite them."]
     return OutputDirectoryError("\n".join(lines))
 
@@ -144,6 +144,7 @@ def _once(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
-def _short(texts: Sequence[str]) -> Sequence[str]:
+def shortened(texts: Sequence[str]) -> Sequence[str]:
+    """Return the first dozen, and how many more there are."""
     more = len(texts) - _SHOWN
     return texts if more <= 1 else [*texts[:_SHOWN], f"and {more} more"]

@@ -51,9 +51,11 @@ class FileLedger:
     written is said to be so once, and the run goes on without.
     """
 
-    def __init__(self, directory: Path, contexts: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, contexts: Mapping[str, str], changes: Sequence[str] = ()) -> None:
+        """Keep it in ``directory``; ``changes``: in words, what is different from the last run that wrote there."""
         self._directory = directory
         self._contexts = contexts
+        self._changes = "; ".join(changes)
         self._segments: list[Segment] = []
         self._where: dict[str, tuple[Segment, Entry]] = {}
         self._live: dict[tuple[int, int | None], dict[Place, str]] = {}
@@ -82,8 +84,11 @@ class FileLedger:
                     yield dataset, part
         if chunks:
             log.info("resuming: %d of %d chunks are in the ledger of an earlier run", chunks, len(plan.items))
+            if self._changes:
+                log.info("what differs from the last run: %s", self._changes)
         elif self._where:
-            log.info("the ledger of an earlier run holds nothing of this one: its processor, options or files differ")
+            why = self._changes or "its processor, options or files differ"
+            log.info("the ledger of an earlier run holds nothing of this one: %s", why)
 
     def note(self, sums: Sums, dataset: int) -> None:
         """Write what has been finished as soon as that leaves the run its time.

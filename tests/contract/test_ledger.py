@@ -76,6 +76,14 @@ class Analysis:
         assert process.returncode == status, said
         return said
 
+    def run_and_kill(self, out: str) -> None:
+        """Run until some chunks are in the ledger, and no further."""
+        process = self.popen(out, before=AT_EVERY_CHANCE, SLOW="0.1")
+        while len(self.seen) < 3 and process.poll() is None:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
     @property
     def seen(self) -> list[str]:
         """The chunks that have been computed since the last run was started."""
@@ -172,8 +180,24 @@ def test_changed_code_computes_everything_anew_and_is_named(analysis: Analysis) 
     cfg = analysis.directory / "cfg.py"
     cfg.write_text(cfg.read_text().replace("/ 3.0", "/ 7.0"))
     said = analysis.run("out", "--force")
-    assert "holds nothing of this one" in said
+    assert "results are overwritten: processor code changed: cfg.py" in said
+    assert "holds nothing of this one: processor code changed: cfg.py" in said
     assert sorted(analysis.seen) == sorted(chunks)
+
+
+def test_code_that_was_changed_after_a_kill_is_named(analysis: Analysis) -> None:
+    analysis.run_and_kill("out")
+    cfg = analysis.directory / "cfg.py"
+    cfg.write_text(cfg.read_text().replace("/ 3.0", "/ 7.0"))
+    assert "holds nothing of this one: processor code changed: cfg.py" in analysis.run("out")
+
+
+def test_what_differs_is_named_where_some_of_it_is_resumed(analysis: Analysis) -> None:
+    analysis.run_and_kill("out")
+    del analysis.files[2]
+    said = analysis.run("out")
+    assert "resuming: " in said
+    assert "what differs from the last run: dataset 'DY' has other files; dataset 'DY' has other chunks" in said
 
 
 def test_one_more_file_costs_that_file_only(analysis: Analysis) -> None:
