@@ -68,6 +68,8 @@ class FileLedger:
     def clear(self) -> None:
         """Remove what is there; what cannot be removed is not looked at."""
         self._cleared = True
+        if not_trusted(self._directory):
+            return
         for path in self._directory.glob(f"*{SUFFIX}"):
             with suppress(OSError):
                 path.unlink()
@@ -129,14 +131,12 @@ class FileLedger:
         self._warned = True
 
     def _read(self) -> None:
-        if self._cleared or not self._directory.is_dir():
+        if why := not_trusted(self._directory):
+            # What is written to it would not be read again.
+            self._broken = self._warned = True
+            log.warning("the ledger %s is not used: %s; an interrupted run would begin anew", self._directory, why)
             return
-        status = self._directory.lstat()
-        foreign = status.st_uid != os.geteuid()
-        if foreign or status.st_mode & stat.S_IWOTH or self._directory.is_symlink():
-            # What is in it is code that is run when it is read.
-            why = "it belongs to another user" if foreign else "others than you may write to it"
-            log.warning("the ledger %s is not used: %s", self._directory, why)
+        if self._cleared:
             return
         for path in sorted(self._directory.glob(f"*{SUFFIX}")):
             try:
@@ -312,6 +312,19 @@ class FileLedger:
 
     def _new_path(self) -> Path:
         return self._directory / f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}{SUFFIX}"
+
+
+def not_trusted(directory: Path) -> str:
+    """Return why a ledger is neither read nor written: its blocks are code that is run when they are read."""
+    try:
+        status = directory.lstat()
+    except OSError:
+        return ""
+    if stat.S_ISLNK(status.st_mode):
+        return "it is a link"
+    if status.st_uid != os.geteuid():
+        return "it belongs to another user"
+    return "others than you may write to it" if status.st_mode & stat.S_IWOTH else ""
 
 
 def _within(inner: Place, outer: Place) -> bool:

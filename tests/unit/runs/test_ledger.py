@@ -441,10 +441,25 @@ def test_a_ledger_that_was_cleared_is_not_read_even_where_nothing_can_be_removed
     assert again.calls == items([1])
 
 
-def test_a_directory_that_others_may_write_to_is_not_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_directory_that_others_may_write_to_is_let_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run(tmp_path, items([1]), Counting())
     tmp_path.chmod(0o777)
-    again = Counting()
-    run(tmp_path, items([1]), again)
-    assert again.calls == items([1])
+    before, again = list(tmp_path.iterdir()), Counting()
+    run(tmp_path, items([1, 2]), again)
+    assert again.calls == items([1, 2])
     assert "others than you may write to it" in caplog.text
+    assert list(tmp_path.iterdir()) == before
+
+
+def test_a_link_is_neither_read_nor_written_nor_cleared(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    real, link = tmp_path / "somewhere", tmp_path / "ledger"
+    real.mkdir()
+    run(real, items([1]), Counting())
+    link.symlink_to(real)
+    before, again = list(real.iterdir()), Counting()
+    ledger = FileLedger(link, {"DY": "DY 1"})
+    ledger.clear()
+    PocketExecutor(ledger=ledger)(items([1, 2]), again, None)
+    assert again.calls == items([1, 2])
+    assert "it is a link" in caplog.text
+    assert list(real.iterdir()) == before
