@@ -15,6 +15,8 @@ from pocket_exec.computing import Computation
 from pocket_exec.engine import cpu
 from pocket_exec.engine.chunks import (
     Cut,
+    Cuts,
+    auto_cuts,
     far_below_a_basket,
     from_cache,
     in_each_dataset,
@@ -43,11 +45,12 @@ from pocket_exec.runs.decide import AlreadyDone, Decision, Refuse, decide, refus
 from pocket_exec.runs.directory import OutputDirectory
 from pocket_exec.runs.failure_log import FailureLog
 from pocket_exec.runs.key import ContentKey, differences
-from pocket_exec.runs.ledger import FileLedger
+from pocket_exec.runs.ledger import FileLedger, kept_cuts
 from pocket_exec.runs.outputs import Listeners, ResultWriter
 from pocket_exec.runs.progress_log import ProgressLog
 from pocket_exec.runs.record_file import read_record
 from pocket_exec.runs.results import existing_results
+from pocket_exec.runs.segment import LEDGER
 
 if TYPE_CHECKING:
     from coffea.processor.executor import ExecutorBase
@@ -87,7 +90,9 @@ class _Run:
         self._viewer = viewer
         self._course = course
         self._policy: Policy = policy_of(options)
-        self._cut = Cut(options.chunksize, options.align_clusters, options.limit_chunks)
+        kept = kept_cuts(out.path / LEDGER) if out is not None and not prepared.request.fresh else {}
+        self._cut = Cut(options.chunksize, options.align_clusters, options.limit_chunks, kept)
+        self._cuts: Cuts = {}
         self._cache = MetadataCache.load(default_path())
         self._fileset: Fileset = prepared.fileset
         self._units = list(prepared.units)
@@ -113,6 +118,7 @@ class _Run:
                 return self._course.result
             if note := far_below_a_basket(self._fileset, infos, self._cut):
                 log.warning("%s", note)
+            self._cuts = auto_cuts(self._fileset, infos, self._cut)
             items = work_items(self._fileset, infos, self._cut)
             return self._process(executor, items, unreadable)
 
@@ -295,7 +301,7 @@ class _Run:
         # Written when the run began: one that was killed has left it, too.
         then = self._course.previous.key if self._course.previous is not None else None
         changes = shortened(differences(then, key)) if then is not None else ()
-        ledger = FileLedger(self._out.path / "ledger", contexts(key, self._fileset), changes)
+        ledger = FileLedger(self._out.path / LEDGER, contexts(key, self._fileset), changes, self._cuts)
         if self._prepared.request.fresh:
             ledger.clear()
         return ledger

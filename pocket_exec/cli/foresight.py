@@ -26,7 +26,7 @@ def foreseen(prepared: Prepared, outputdir: Path) -> Sequence[str]:
     existing = existing_results(out.path, sizes)
     if not existing:
         return ["holds no results yet"]
-    key = _key(prepared)
+    key = _key(prepared, out.path)
     if key is None:
         names = ", ".join(result.file for result in existing)
         return [f"holds {names}; whether that is what this run would make shows when its files have been opened"]
@@ -46,15 +46,18 @@ def foreseen(prepared: Prepared, outputdir: Path) -> Sequence[str]:
             assert_never(decision)
 
 
-def _key(prepared: Prepared) -> ContentKey | None:
+def _key(prepared: Prepared, directory: Path) -> ContentKey | None:
     """Return what decides the content of the results; None where files, or a factory of the user's, have a say yet."""
     from pocket_exec.engine.chunks import Cut, from_cache, needed, work_items
     from pocket_exec.engine.metadata_cache import MetadataCache, default_path
     from pocket_exec.runs.content import content_key
     from pocket_exec.runs.course import ENGINE
+    from pocket_exec.runs.ledger import kept_cuts
+    from pocket_exec.runs.segment import LEDGER
 
     options = prepared.options
-    cut = Cut(options.chunksize, options.align_clusters, options.limit_chunks)
+    kept = {} if prepared.request.fresh else kept_cuts(directory / LEDGER)
+    cut = Cut(options.chunksize, options.align_clusters, options.limit_chunks, kept)
     keys = list(needed(prepared.fileset, cut))
     infos = from_cache(keys, MetadataCache.load(default_path()), cut)
     if len(infos) < len(keys) or not prepared.engine_known:

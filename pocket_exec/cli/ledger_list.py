@@ -10,7 +10,7 @@ from pocket_exec.cli.columns import print_columns
 from pocket_exec.cli.figures import size
 from pocket_exec.errors import OutputDirectoryError
 from pocket_exec.runs.record_file import read_record
-from pocket_exec.runs.segment import SUFFIX, Reader, Segment, SegmentError, read_segment
+from pocket_exec.runs.segment import LEDGER, SUFFIX, Reader, Segment, SegmentError, read_segment
 
 _BLOCK = re.compile(r"(?P<dataset>.*?), (?:.*/)?(?P<file>[^/]*?)(?:, entries (?P<entries>\d+-\d+))?")
 """A block in the words of ``runs.ledger``."""
@@ -24,7 +24,7 @@ def show_ledger(outputdir: Path) -> None:
     Raises:
         OutputDirectoryError: there is no ledger.
     """
-    directory = outputdir / "ledger"
+    directory = outputdir / LEDGER
     if not directory.is_dir():
         raise OutputDirectoryError(f"{outputdir}: no ledger there; it is in the output directory of a run")
     rows: list[tuple[str, ...]] = []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pocket_exec.analysis.fileset import DataFile, Dataset, Fileset
@@ -31,6 +32,10 @@ Told = Callable[[int, int], None]
 """Is told how many files are done, of how many."""
 
 
+Cuts = Mapping[tuple[str, str], Sequence[int]]
+"""Where the chunks of files end, by the file's uuid (hexadecimal) and tree."""
+
+
 @dataclass(frozen=True)
 class Cut:
     """How files become chunks; the names are coffea's Runner's."""
@@ -38,6 +43,8 @@ class Cut:
     chunksize: int | Literal["auto"]
     align_clusters: bool
     limit_chunks: int | None
+    kept: Cuts = field(default_factory=dict)
+    """Where ``auto`` has cut files before: there it cuts them again, whatever its rule has become."""
 
     @property
     def by_clusters(self) -> bool:
@@ -161,7 +168,7 @@ def _chunks(dataset: Dataset, file: DataFile, info: FileInfo, cut: Cut) -> list[
         usermeta = dict(dataset.metadata)
         return [
             WorkItem(dataset.name, file.name, file.treename, start, stop, info.uuid, usermeta, dataset.preload)
-            for start, stop in file.steps or _auto_steps(info)
+            for start, stop in file.steps or _auto_steps(file, info, cut)
         ]
     metadata = {**dataset.metadata, "numentries": info.entries, "uuid": info.uuid}
     if info.clusters is not None:
@@ -170,10 +177,30 @@ def _chunks(dataset: Dataset, file: DataFile, info: FileInfo, cut: Cut) -> list[
     return list(meta.chunks(cut.chunksize, cut.align_clusters))
 
 
-def _auto_steps(info: FileInfo) -> Sequence[tuple[int, int]]:
-    # As coffea does with a file without events: it gives a chunk without any.
-    ends = auto_ends(info.entries, info.bytes, info.clusters or ()) or [0]
+def auto_cuts(fileset: Fileset, infos: Mapping[Key, FileInfo], cut: Cut) -> Cuts:
+    """Return where ``auto`` cuts the files, those whose uuid is known; nothing for a chunksize that is a number."""
+    if cut.chunksize != "auto":
+        return {}
+    return {
+        (info.uuid.hex(), file.treename): _auto_ends(file, info, cut)
+        for dataset in fileset
+        for file in dataset.files
+        if not file.steps and (info := infos.get((file.name, file.treename))) is not None and info.uuid
+    }
+
+
+def _auto_steps(file: DataFile, info: FileInfo, cut: Cut) -> Sequence[tuple[int, int]]:
+    ends = _auto_ends(file, info, cut)
     return list(zip([0, *ends], ends, strict=False))
+
+
+def _auto_ends(file: DataFile, info: FileInfo, cut: Cut) -> Sequence[int]:
+    kept = cut.kept.get((info.uuid.hex(), file.treename), ())
+    # They lie in a file that anything may have happened to.
+    if kept and kept[-1] == info.entries and all(start < stop for start, stop in itertools.pairwise((0, *kept))):
+        return kept
+    # As coffea does with a file without events: it gives a chunk without any.
+    return auto_ends(info.entries, info.bytes, info.clusters or ()) or [0]
 
 
 def far_below_a_basket(fileset: Fileset, infos: Mapping[Key, FileInfo], cut: Cut) -> str:

@@ -14,11 +14,13 @@ from functools import partial
 from pathlib import Path
 
 from pocket_exec.engine.batch import Part
+from pocket_exec.engine.chunks import Cuts
 from pocket_exec.engine.ledger import Sums
 from pocket_exec.engine.plan import Plan, events_in
 from pocket_exec.engine.unpickling import loads
 from pocket_exec.errors import OutputDirectoryError
 from pocket_exec.runs.block_keys import BlockKeys, Place
+from pocket_exec.runs.cuts import read_cuts, write_cuts
 from pocket_exec.runs.segment import (
     SUFFIX,
     Entry,
@@ -51,11 +53,21 @@ class FileLedger:
     written is said to be so once, and the run goes on without.
     """
 
-    def __init__(self, directory: Path, contexts: Mapping[str, str], changes: Sequence[str] = ()) -> None:
-        """Keep it in ``directory``; ``changes``: in words, what is different from the last run that wrote there."""
+    def __init__(
+        self, directory: Path, contexts: Mapping[str, str], changes: Sequence[str] = (), cuts: Cuts | None = None
+    ) -> None:
+        """Keep it in ``directory``.
+
+        Args:
+            directory: is made when there is something to write.
+            contexts: for each dataset the digest of all that its chunks share.
+            changes: in words, what is different from the last run that wrote there.
+            cuts: where the files are cut, to be kept beside the blocks.
+        """
         self._directory = directory
         self._contexts = contexts
         self._changes = "; ".join(changes)
+        self._cuts = cuts
         self._segments: list[Segment] = []
         self._where: dict[str, tuple[Segment, Entry]] = {}
         self._live: dict[tuple[int, int | None], dict[Place, str]] = {}
@@ -202,6 +214,9 @@ class FileLedger:
 
     def _write_file(self, blocks: Sequence[tuple[Place, tuple[Entry, bytes]]]) -> None:
         self._directory.mkdir(mode=0o700, exist_ok=True)
+        if self._cuts:
+            write_cuts(self._directory, self._cuts)
+            self._cuts = None
         self._hold(write_segment(self._new_path(), [block for _, block in blocks]))
         for place, (entry, _) in blocks:
             self._put(place, entry.key)
@@ -312,6 +327,11 @@ class FileLedger:
 
     def _new_path(self) -> Path:
         return self._directory / f"{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}{SUFFIX}"
+
+
+def kept_cuts(directory: Path) -> Cuts:
+    """Return where files were cut for the blocks of a ledger; nothing of one that is not trusted."""
+    return {} if not_trusted(directory) else read_cuts(directory)
 
 
 def not_trusted(directory: Path) -> str:

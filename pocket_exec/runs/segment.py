@@ -16,6 +16,8 @@ from typing import BinaryIO, Self
 
 from pocket_exec.runs.atomic import atomic_write
 
+LEDGER = "ledger"
+"""The ledger's directory in an output directory."""
 SUFFIX = ".blocks"
 FORMAT = b"pocket-exec ledger 1\n"
 """First line of every file; another format is another line."""

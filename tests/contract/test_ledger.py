@@ -76,9 +76,9 @@ class Analysis:
         assert process.returncode == status, said
         return said
 
-    def run_and_kill(self, out: str) -> None:
+    def run_and_kill(self, out: str, *flags: str, before: str = "") -> None:
         """Run until some chunks are in the ledger, and no further."""
-        process = self.popen(out, before=AT_EVERY_CHANCE, SLOW="0.1")
+        process = self.popen(out, *flags, before=before + AT_EVERY_CHANCE, SLOW="0.1")
         while len(self.seen) < 3 and process.poll() is None:
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
@@ -192,6 +192,20 @@ def test_code_that_was_changed_after_a_kill_is_named(analysis: Analysis) -> None
     assert "holds nothing of this one: processor code changed: cfg.py" in analysis.run("out")
 
 
+def test_auto_resumes_with_the_chunks_of_the_run_before_though_its_rule_has_changed(analysis: Analysis) -> None:
+    other = "from pocket_exec.engine import auto_chunks; auto_chunks.MOST_EVENTS = 70\n"
+    analysis.run("whole", "-c", "auto", before=other)
+    chunks = analysis.seen
+    analysis.run_and_kill("out", "-c", "auto", before=other)
+    first = analysis.seen
+    assert "resuming" in analysis.run("out", "-c", "auto")
+    assert set(first + analysis.seen) == set(chunks)
+    assert len(first) + len(analysis.seen) - len(chunks) <= 1
+    assert analysis.result("out") == analysis.result("whole")
+    analysis.run("out", "-c", "auto", "--fresh", "--force")
+    assert len(analysis.seen) < len(chunks)
+
+
 def test_what_differs_is_named_where_some_of_it_is_resumed(analysis: Analysis) -> None:
     analysis.run_and_kill("out")
     del analysis.files[2]
@@ -231,7 +245,7 @@ def test_the_ledger_can_be_looked_at(analysis: Analysis) -> None:
     _, first_row, *_, last = done.stdout.splitlines()
     assert first_row.split()[:3] == ["DY", Path(analysis.files[0]).name, "all"]
     assert last == "51 of 51 chunks were done when the last run ended"
-    (first, *_) = sorted((analysis.directory / "out" / "ledger").iterdir())
+    (first, *_) = sorted((analysis.directory / "out" / "ledger").glob("*.blocks"))
     first.write_bytes(first.read_bytes()[:-3])
     done = subprocess.run(listing, cwd=analysis.directory, capture_output=True, text=True, timeout=60, check=False)
     assert "it is cut short" in done.stdout

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pocket_exec.analysis.fileset import DataFile, Dataset
-from pocket_exec.engine.chunks import Cut, needed, read_metadata, work_items
+from pocket_exec.engine.chunks import Cut, auto_cuts, needed, read_metadata, work_items
 from pocket_exec.engine.metadata import FileInfo
 from pocket_exec.engine.metadata_cache import Key
 from pocket_exec.engine.outcome import FaultKind
@@ -52,6 +52,30 @@ def test_a_file_is_cut_into_equal_chunks_near_the_chunksize() -> None:
         ("/a", 87, 174),
         ("/a", 174, 260),
     ]
+
+
+def auto(kept: Sequence[int] = ()) -> Cut:
+    return Cut("auto", align_clusters=False, limit_chunks=None, kept={(UUID.hex(), "Events"): kept})
+
+
+def test_auto_cuts_a_file_where_it_did_before_whatever_its_rule_has_become() -> None:
+    fileset = (dataset("DY", "/a"),)
+    found = infos(fileset, info(260))
+    assert ranges(work_items(fileset, found, auto([100, 260]))) == [("/a", 0, 100), ("/a", 100, 260)]
+    assert auto_cuts(fileset, found, auto([100, 260])) == {(UUID.hex(), "Events"): [100, 260]}
+    assert auto_cuts(fileset, found, auto()) == {(UUID.hex(), "Events"): [260]}
+
+
+@pytest.mark.parametrize("kept", [[100], [100, 270], [100, 50, 260], [0, 260], [-5, 260], [100, 100, 260]])
+def test_ends_that_do_not_cover_the_file_are_not_taken(kept: Sequence[int]) -> None:
+    fileset = (dataset("DY", "/a"),)
+    assert ranges(work_items(fileset, infos(fileset, info(260)), auto(kept))) == [("/a", 0, 260)]
+
+
+def test_what_auto_has_not_cut_is_not_kept() -> None:
+    fileset = (dataset("DY", DataFile("/a", "Events", steps=((0, 100), (100, 260)))),)
+    assert auto_cuts(fileset, infos(fileset, info(260)), auto()) == {}
+    assert auto_cuts((dataset("DY", "/a"),), infos(fileset, info(260)), cut(100)) == {}
 
 
 @given(st.integers(0, 5000), st.integers(1, 500))
