@@ -7,7 +7,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
@@ -21,7 +21,7 @@ from pocket_exec.engine.reached_modules import ReachedModules
 from pocket_exec.engine.value_forms import VALUE_HANDLERS
 from pocket_exec.errors import CfgError
 
-__all__ = ["NoCanonicalForm", "ProcessorKey", "canonical_digest", "depends_on_digest", "explain", "processor_key"]
+__all__ = ["NoCanonicalForm", "ProcessorKey", "canonical_digest", "depends_on_digest", "processor_key"]
 
 FORM = {"canonical form": "1"}
 """Counts like a library's version; to be raised with each change of what the canonical form is."""
@@ -41,30 +41,6 @@ class ProcessorKey:
     """Library that the code or state names, and Python, to its version."""
     caveat: str = ""
     """What the key could not see to the ground, in words; empty for most processors. It is no part of the digest."""
-
-    @property
-    def digest(self) -> str:
-        """One digest (sha256, hexadecimal) of the whole key."""
-        content = {name: part for name, part in self.as_dict().items() if name != "caveat"}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give the key as JSON can hold it."""
-        return {name: dict(part) if isinstance(part, Mapping) else part for name, part in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> ProcessorKey:
-        """Make a key of what ``as_dict`` gave; ValueError if it is something else."""
-        try:
-            return cls(
-                code=str(content["code"]),
-                state=_texts(content["state"]),
-                modules=_texts(content["modules"]),
-                libraries=_texts(content["libraries"]),
-                caveat=str(content["caveat"]),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a processor's key: {error!r}") from error
 
 
 def canonical_digest(value: Any, roots: Sequence[Path] = ()) -> str:
@@ -119,21 +95,6 @@ def processor_key(processor: Any, roots: Sequence[Path] = ()) -> ProcessorKey:
         libraries=dict(sorted(libraries.items())),
         caveat="; ".join(sorted(caveats)),
     )
-
-
-def explain(old: ProcessorKey, new: ProcessorKey) -> list[str]:
-    """Name what differs between two keys, one line each; no line when they are equal."""
-    if old.digest == new.digest:
-        return []
-    lines = [
-        f"{'Python' if name == 'python' else name} {old.libraries[name]} became {new.libraries[name]}"
-        for name in sorted(old.libraries.keys() & new.libraries.keys())
-        if old.libraries[name] != new.libraries[name]
-    ]
-    if old.libraries.get("python") == new.libraries.get("python"):  # code has another form in each version of Python
-        lines += _differences(old.modules, new.modules, str, "is used now", "is no longer used")
-        lines += _differences(old.state, new.state, _attribute, "is new", "is gone")
-    return lines or ["the processor changed"]
 
 
 def depends_on_digest(paths: Sequence[Path]) -> dict[str, str]:
@@ -204,28 +165,6 @@ def _answer(modules: ReachedModules, caveats: set[str]) -> Callable[[str, Any], 
         return uuid.uuid4().bytes
 
     return answer
-
-
-def _attribute(name: str) -> str:
-    return f"self.{name}" if name else "the processor"
-
-
-def _differences(
-    old: Mapping[str, str], new: Mapping[str, str], called: Callable[[str], str], added: str, removed: str
-) -> list[str]:
-    lines = []
-    for name in sorted(old.keys() | new.keys()):
-        if name not in old:
-            lines.append(f"{called(name)} {added}")
-        elif name not in new:
-            lines.append(f"{called(name)} {removed}")
-        elif old[name] != new[name]:
-            lines.append(f"{called(name)} changed")
-    return lines
-
-
-def _texts(content: Any) -> dict[str, str]:
-    return {str(name): str(value) for name, value in content.items()}
 
 
 def _digest(form: bytes, *parts: Mapping[str, str]) -> str:

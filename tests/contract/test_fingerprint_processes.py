@@ -69,7 +69,7 @@ def count(events): return {region: len(events) for region in REGIONS}
 """
 
 MAIN = """\
-import importlib.util, json, sys, uuid
+import dataclasses, importlib.util, json, sys, uuid
 from pathlib import Path
 padding = [object() for _ in range(int(sys.argv[2]))]
 path = Path(sys.argv[1])
@@ -80,7 +80,7 @@ module = sys.modules[name] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 from pocket_exec.engine.fingerprint import processor_key
 key = processor_key(module.instance)
-print(json.dumps({**key.as_dict(), "digest": key.digest}))
+print(json.dumps(dataclasses.asdict(key)))
 """
 
 

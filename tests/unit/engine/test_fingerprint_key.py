@@ -5,13 +5,11 @@ from __future__ import annotations
 import dis
 import functools
 import hashlib
-import json
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -26,13 +24,12 @@ from coffea.lookup_tools.dense_lookup import dense_lookup
 from pocket_exec.engine.code_form import names_reached
 from pocket_exec.engine.fingerprint import (
     NoCanonicalForm,
-    ProcessorKey,
     canonical_digest,
     depends_on_digest,
-    explain,
     processor_key,
 )
 from pocket_exec.errors import CfgError
+from tests.unit.engine.keys import changes
 
 LOCK = threading.Lock()
 
@@ -93,43 +90,6 @@ def process(events: Any, pt: int = 0) -> Any:
     return dispatched(len(events)), cached(pt)
 
 
-KEY = ProcessorKey("c", {"x": "1", "y": "1"}, {"a.py": "1", "b.py": "1"}, {"numpy": "2.0", "python": "3.12"})
-
-
-def test_a_key_goes_through_json() -> None:
-    key = processor_key(Holder(x=1, lock=LOCK))
-    assert key.caveat
-    assert ProcessorKey.from_dict(json.loads(json.dumps(key.as_dict()))) == key
-
-
-@pytest.mark.parametrize("content", [{}, {**KEY.as_dict(), "state": 3}, {**KEY.as_dict(), "modules": None}, []])
-def test_what_is_no_key_is_refused(content: Any) -> None:
-    with pytest.raises(ValueError, match="not a processor's key"):
-        ProcessorKey.from_dict(content)
-
-
-@pytest.mark.parametrize(
-    ("new", "named"),
-    [
-        (KEY, []),
-        (replace(KEY, caveat="x"), []),
-        (replace(KEY, state={"x": "2", "z": "1"}), ["self.x changed", "self.y is gone", "self.z is new"]),
-        (
-            replace(KEY, modules={"a.py": "2", "c.py": "1"}),
-            ["a.py changed", "b.py is no longer used", "c.py is used now"],
-        ),
-        (replace(KEY, libraries={"numpy": "2.1", "python": "3.12"}), ["numpy 2.0 became 2.1"]),
-        (replace(KEY, libraries={"numpy": "2.0", "python": "3.13"}, modules={}), ["Python 3.12 became 3.13"]),
-        (replace(KEY, code="d"), ["the processor changed"]),
-        (replace(KEY, state={"": "2"}), ["the processor is new", "self.x is gone", "self.y is gone"]),
-    ],
-    ids=range(8),
-)
-def test_what_differs_is_named(new: ProcessorKey, named: list[str]) -> None:
-    assert explain(KEY, new) == named
-    assert (KEY.digest == new.digest) is (named == [])
-
-
 def test_a_value_without_canonical_form_counts_by_its_pickle_and_the_key_says_so(tmp_path: Path) -> None:
     (tmp_path / "table").write_text("1")
     with (tmp_path / "table").open() as handle:
@@ -142,7 +102,7 @@ def test_a_key_that_cannot_know_an_attribute_matches_no_other() -> None:
     held = Holder(x=1, lock=LOCK)
     one, other = processor_key(held), processor_key(held)
     assert "self.lock (_thread.lock)" in one.caveat
-    assert explain(one, other) == ["self.lock changed"]
+    assert changes(one, other) == ["self.lock changed"]
 
 
 def test_a_global_that_has_no_content_counts_by_the_source_of_its_module() -> None:
@@ -192,7 +152,7 @@ def test_the_state_of_a_processor_decides_its_key_whatever_its_kind() -> None:
         (functools.partial(process, pt=1), functools.partial(process, pt=2)),
         (Slotted(1.0).process, Slotted(2.0).process),
     ]:
-        assert explain(processor_key(one), processor_key(other))
+        assert changes(processor_key(one), processor_key(other))
 
 
 def test_a_method_of_the_processor_in_its_state_does_not_stand_for_all_of_its_state() -> None:
@@ -201,12 +161,12 @@ def test_a_method_of_the_processor_in_its_state_does_not_stand_for_all_of_its_st
         held.__dict__["fill"] = held.process
         return held
 
-    assert explain(processor_key(made(1)), processor_key(made(2))) == ["self.x changed"]
+    assert changes(processor_key(made(1)), processor_key(made(2))) == ["self.x changed"]
 
 
 def test_the_logger_of_a_module_has_no_content() -> None:
     logs = [logging.getLogger(name) for name in ("cfg_1", "cfg_2")]
-    assert len({processor_key(Holder(log=log)).digest for log in logs}) == 1
+    assert changes(*(processor_key(Holder(log=log)) for log in logs)) == []
 
 
 def test_a_name_is_reached_if_byte_code_loads_it_as_a_global() -> None:
