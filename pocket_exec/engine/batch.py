@@ -12,7 +12,7 @@ from pocket_exec.engine.chunk import Answer, attempt
 from pocket_exec.engine.dask_task import cancelled
 from pocket_exec.engine.fold import Block, Fold
 from pocket_exec.engine.leaving import stays_for
-from pocket_exec.engine.ownership import nobody_elses
+from pocket_exec.engine.ownership import ours
 from pocket_exec.engine.reading import announced
 
 
@@ -91,16 +91,17 @@ class RunBatch:
                     done.left = tuple(range(position, len(batch)))
                     break
                 answer = attempt(self.function, item)
+                if self.add:
+                    answer = ours(answer)
                 if answer.value is None:
                     done.failed[position] = answer
                 else:
                     done.seconds[position] = answer.seconds
-                    own = nobody_elses(answer)
                     if self.add:
                         value, counted = without_processed(answer.value)
-                        sums.put(Part(span.file, Block(0, number, value, 1, own), counted), span.chunks)
+                        sums.put(Part(span.file, Block(0, number, value, 1, own=True), counted), span.chunks)
                     else:
-                        done.parts.append(Part(span.file, Block(0, number, answer.value, 1, own), True))
+                        done.parts.append(Part(span.file, Block(0, number, answer.value, 1), True))
         done.parts += sums.parts()
         return done
 

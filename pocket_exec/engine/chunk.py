@@ -12,7 +12,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
@@ -87,6 +87,16 @@ def attempt(function: Callable[[Any], Any], item: object) -> Answer:
             raise
         return Answer(None, describe(error), time.perf_counter() - start, host)
     return Answer(value, None, time.perf_counter() - start, host, cpus={host: cpu.used()})
+
+
+def bad_result(answer: Answer, error: Exception, message: str) -> Answer:
+    """Return the answer without its value, of which ``error`` says that it is of no use."""
+    return replace(answer, value=None, trouble=Trouble(FaultKind.RESULT, False, type(error).__name__, message))
+
+
+def unreadable(answer: Answer, error: Exception) -> Answer:
+    """Return the answer without its value, which does not unpickle."""
+    return bad_result(answer, error, f"the result cannot be read back: {error}")
 
 
 def _from_signal_handler(error: SystemExit) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from pocket_exec.engine.addition import Addition, merge
@@ -60,7 +58,7 @@ class Fold:
     ``n`` alone, so floating-point sums, the order of lists and of growing categories are the same however and wherever
     the leaves were computed and added. A block whose neighbour does not exist moves up as it is. Values wait only until
     their neighbour is there: at most one block per level for leaves that arrive in order. They wait on the ``shelf``,
-    where there is one.
+    where there is one. No value may change once it was put.
 
     Two blocks that do not add: the smaller one is left out and listed in ``dropped``; with ``keep`` both stay as they
     are, for another fold to judge.
@@ -153,10 +151,6 @@ class Fold:
         if self._shelf is not None and held.size and not held.waits:
             kept, copied = self._shelf.keep(held.kept.value(), held.size)
             held = replace(held, kept=kept, own=held.own or copied, waits=True)
-        if not held.own and self._merge is merge:
-            # Whoever made it may use its memory again, for the next chunk.
-            with suppress(Exception):
-                held = replace(held, kept=Held(copy.deepcopy(held.kept.value())), own=True)
         return held
 
     def _join(self, level: int, left: int) -> _Sum | None:

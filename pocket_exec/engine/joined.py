@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pocket_exec.engine.batch import Batch, BatchDone, Sums
-from pocket_exec.engine.chunk import Answer
-from pocket_exec.engine.remote import for_travel, unreadable
+from pocket_exec.engine.chunk import Answer, unreadable
+from pocket_exec.engine.remote import for_travel
 
 
 @dataclass(frozen=True, slots=True)

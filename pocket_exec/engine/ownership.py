@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 from coffea.processor.executor import WorkItem
 
 from pocket_exec.engine.addition import HELD_ONCE, is_histogram
-from pocket_exec.engine.chunk import Answer
+from pocket_exec.engine.chunk import Answer, bad_result, unreadable
+from pocket_exec.engine.packing import pack, unpicklable
 
 _UNCHANGEABLE = (type(None), bool, int, float, complex, str, bytes)
 
@@ -21,6 +24,30 @@ def nobody_elses(answer: Answer) -> bool:
     What cannot be looked through (objects of the user's own, views of what is no array) is taken for somebody else's.
     """
     return sys.getrefcount(answer.value) <= HELD_ONCE and _holds_its_own(answer.value)
+
+
+def ours(answer: Answer) -> Answer:
+    """Return the answer with a value that nobody else has: a copy, where somebody may fill it again for the next chunk.
+
+    What can be neither copied nor pickled is trouble: it could not travel, nor be told from what it may become.
+    """
+    if answer.value is None or nobody_elses(answer):
+        return answer
+    try:
+        return replace(answer, value=copy.deepcopy(answer.value))
+    except Exception:  # noqa: BLE001 - each type refuses in its own way
+        return _read_back(answer)
+
+
+def _read_back(answer: Answer) -> Answer:
+    try:
+        packed = pack(answer.value, own=False)
+    except Exception as error:  # noqa: BLE001 - each type refuses in its own way
+        return bad_result(answer, error, unpicklable([answer.value], error))
+    try:
+        return replace(answer, value=packed.value())
+    except Exception as error:  # noqa: BLE001 - a class that does not load
+        return unreadable(answer, error)
 
 
 def _holds_its_own(value: Any) -> bool:

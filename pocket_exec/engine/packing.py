@@ -71,6 +71,17 @@ def pack(value: object, *, own: bool) -> Frames:
     return Frames(head, tuple(arrays))
 
 
+def unpicklable(results: Iterable[object], error: Exception) -> str:
+    """Return the message for results, of which one raised ``error`` when it was pickled, with the part that did."""
+    from pocket_exec.analysis.pickling import unpicklable_part
+
+    for result in results:
+        users = result["out"] if isinstance(result, dict) and "out" in result else result
+        if (found := unpicklable_part(users, "result")) is not None:
+            return f"{found[0]} cannot be pickled ({found[1]})"
+    return f"result cannot be pickled ({error})"
+
+
 def unpickled(head: bytes, arrays: Iterable[Any]) -> Any:
     """Return the value of a pickle and its arrays, which it may go on using as they are."""
     return loads(head, arrays)

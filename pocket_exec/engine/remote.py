@@ -16,10 +16,10 @@ from typing import Any
 import cloudpickle
 
 from pocket_exec.engine.batch import BatchDone
-from pocket_exec.engine.chunk import Answer, Trouble, Warned, attempt, describe
+from pocket_exec.engine.chunk import Answer, Trouble, Warned, attempt, bad_result, describe, unreadable
 from pocket_exec.engine.dask_task import worker_address
 from pocket_exec.engine.outcome import FaultKind
-from pocket_exec.engine.packing import pack
+from pocket_exec.engine.packing import pack, unpicklable
 from pocket_exec.engine.reading.garbage import moderate_collection
 from pocket_exec.engine.unpickling import loads
 
@@ -63,19 +63,8 @@ def for_travel(answer: Answer) -> Answer:
         own = isinstance(done, BatchDone) and all(part.block.own for part in done.parts)
         return replace(answer, value=pack(done, own=own))
     except Exception as error:  # noqa: BLE001 - each type refuses in its own way
-        message = _unpicklable(answer.value, error)
-        return replace(answer, value=None, trouble=Trouble(FaultKind.RESULT, False, type(error).__name__, message))
-
-
-def _unpicklable(value: object, error: Exception) -> str:
-    from pocket_exec.analysis.pickling import unpicklable_part
-
-    results = [part.block.value for part in value.parts] if isinstance(value, BatchDone) else [value]
-    for result in results:
-        users = result["out"] if isinstance(result, dict) and "out" in result else result
-        if (found := unpicklable_part(users, "result")) is not None:
-            return f"{found[0]} cannot be pickled ({found[1]})"
-    return f"result cannot be pickled ({error})"
+        results = [part.block.value for part in done.parts] if isinstance(done, BatchDone) else [done]
+        return bad_result(answer, error, unpicklable(results, error))
 
 
 def _attempted(packed: bytes | Path, digest: str, item: bytes) -> Answer:
@@ -113,12 +102,6 @@ def unpacked(answer: Answer) -> Answer:
         return replace(answer, value=value)
     except Exception as error:  # noqa: BLE001 - a class that the client does not have, or that does not load
         return unreadable(answer, error)
-
-
-def unreadable(answer: Answer, error: Exception) -> Answer:
-    """Return the answer without its value, which does not unpickle."""
-    message = f"the result cannot be read back: {error}"
-    return replace(answer, value=None, trouble=Trouble(FaultKind.RESULT, False, type(error).__name__, message))
 
 
 def lost(message: str, *, final: bool = False) -> Answer:

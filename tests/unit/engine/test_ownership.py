@@ -13,7 +13,11 @@ from coffea.processor import column_accumulator
 from coffea.processor.executor import WorkItem
 
 from pocket_exec.engine.chunk import Answer, attempt
+from pocket_exec.engine.executor import PocketExecutor
+from pocket_exec.engine.outcome import FaultKind
 from pocket_exec.engine.ownership import nobody_elses
+from pocket_exec.engine.pool import SerialPool
+from pocket_exec.errors import PartialResult
 
 ITEM = WorkItem("DY", "f.root", "Events", 0, 10, b"", {})
 KEPT: dict[str, Any] = {}
@@ -108,3 +112,77 @@ def test_a_whole_answer_that_is_kept_is_not_ours() -> None:
         return answers[-1]
 
     assert not nobody_elses(attempt(remembers, ITEM))
+
+
+class Counter:
+    """An accumulator of the user's own, which can be pickled but not copied."""
+
+    def __init__(self) -> None:
+        self.entries = 0
+
+    def __add__(self, other: Counter) -> Counter:
+        total = Counter()
+        total.entries = self.entries + other.entries
+        return total
+
+    def __deepcopy__(self, memo: Any) -> Counter:
+        raise TypeError("not to be copied")
+
+
+class Batched(SerialPool):
+    """One process that takes as many chunks at once as are worth it."""
+
+    batch_s = 1.0
+
+
+@pytest.mark.parametrize("pool", [SerialPool, Batched])
+@pytest.mark.parametrize("datasets", ["one", "two"])
+def test_an_accumulator_that_is_filled_again_and_cannot_be_copied_counts_each_chunk_once(
+    pool: Callable[[], SerialPool], datasets: str
+) -> None:
+    counter = Counter()
+
+    def process(item: WorkItem) -> Any:
+        counter.entries = len(item)
+        return {"out": {"n": counter}, "processed": {item}}
+
+    names = ["DY", "TT"] if datasets == "two" else ["DY"]
+    items = [WorkItem(name, "f.root", "Events", 10 * n, 10 * n + n, b"") for name in names for n in range(1, 8)]
+    total, error = PocketExecutor(pool=pool())(items, process, None)
+    assert error == 0
+    assert total["out"]["n"].entries == len(names) * sum(range(1, 8))
+
+
+def test_the_sum_of_a_dataset_does_not_change_with_what_the_processor_goes_on_with() -> None:
+    kept = {"n": 0}
+    sums: list[Any] = []
+
+    class Told:
+        def dataset_done(self, outcome: Any, total: Any) -> None:
+            sums.append(total["out"])
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *words: None
+
+    def process(item: WorkItem) -> Any:
+        kept["n"] = len(item)
+        return {"out": kept, "processed": {item}}
+
+    items = [WorkItem(name, "f.root", "Events", 0, events, b"") for name, events in {"DY": 3, "TT": 5}.items()]
+    PocketExecutor(listener=Told())(items, process, None)
+    assert sums == [{"n": 3}, {"n": 5}]
+
+
+def test_a_result_that_can_be_neither_copied_nor_pickled_costs_its_chunk_alone() -> None:
+    def process(item: WorkItem) -> Any:
+        lines = (line for line in "ab") if item.entrystart == 20 else []
+        return {"out": {"n": 1, "lines": lines}, "processed": {item}}
+
+    executor = PocketExecutor(pool=Batched())
+    items = [WorkItem("DY", "f.root", "Events", start, start + 10, b"") for start in range(0, 80, 10)]
+    total, error = executor(items, process, None)
+    assert isinstance(error, PartialResult)
+    assert total["out"]["n"] == 7
+    (failure,) = executor.report.failures
+    assert (failure.entrystart, failure.kind) == (20, FaultKind.RESULT)
+    assert "result['lines'] cannot be pickled" in failure.message
