@@ -150,6 +150,8 @@ class _Run:
         ]
         self._tree = Fold(len(self._sums), merge, shelf=shelf)
         self._told: set[int] = set()
+        self._unwritten: set[int] = set()
+        """Datasets that have grown since the ledger had all of them."""
         self._successes = 0
         self._failed = executor.policy.failed_before
         self._users_files: set[str] = set()
@@ -213,6 +215,12 @@ class _Run:
         """Yield a dataset's, for the ledger."""
         return self._sums[dataset].merged(wanted)
 
+    def written(self, dataset: int) -> None:
+        """Let a dataset go that is done."""
+        self._unwritten.discard(dataset)
+        if dataset in self._told:
+            self._sums[dataset].let_go()
+
     def _take(self, done: Done) -> None:
         sums = self._sums[done.dataset]
         failures: list[Failure] = []
@@ -240,6 +248,7 @@ class _Run:
         for failed in failures:
             self._fail(sums, failed)
         if self._ledger is not None and parts:
+            self._unwritten.add(done.dataset)
             self._ledger.note(self, done.dataset)
         if sums.settled:
             self._tell(done.dataset)
@@ -264,6 +273,11 @@ class _Run:
         self._told.add(dataset)
         if self._listener is not None:
             self._listener.dataset_done(sums.outcome, total)
+        del total
+        if dataset in self._unwritten:
+            sums.put_aside()
+        else:
+            sums.let_go()
 
     def _hopeless(self) -> str:
         failed = self._failed

@@ -124,6 +124,15 @@ class Fold:
                 held = self._blocks[level, index]
                 yield Block(level, index, held.kept.value(), held.leaves, held.own, held.size)
 
+    def put_aside(self) -> None:
+        """Let all that there is wait on the shelf."""
+        for place, held in self._blocks.items():
+            self._blocks[place] = self._waiting(held)
+
+    def let_go(self) -> None:
+        """Forget all that there is."""
+        self._blocks.clear()
+
     def total(self) -> object:
         """Return the sum of what was put so far, or None; complete or not, the order is the same."""
         return self.whole().value

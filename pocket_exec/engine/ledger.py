@@ -24,6 +24,9 @@ class Sums(Protocol):
     def merged(self, dataset: int, wanted: Wanted) -> Iterable[Part]:
         """Yield the largest sums of neighbouring whole files."""
 
+    def written(self, dataset: int) -> None:
+        """Take note that the ledger has all that it wants of a dataset, until it grows."""
+
 
 class Ledger(Protocol):
     """Keeps blocks of the sums; the engine calls everything from one thread."""

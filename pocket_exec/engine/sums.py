@@ -165,6 +165,14 @@ class DatasetSum:
             return {**total, "processed": {self._plan.items[task] for task in self._in_sum}}
         return total
 
+    def put_aside(self) -> None:
+        """Let the sum wait on the shelf, for the ledger, now that its total is elsewhere."""
+        self._tree.put_aside()
+
+    def let_go(self) -> None:
+        """Forget the sum."""
+        self._tree.let_go()
+
     def _files_given_up(self) -> Iterator[Failure]:
         for block in self._tree.dropped:
             for file in self._node.files[block.start : block.stop]:

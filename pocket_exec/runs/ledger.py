@@ -129,6 +129,8 @@ class FileLedger:
                     for dataset in dirty:
                         self._write(dataset, sums.merged(dataset, partial(self._wanted, dataset)))
                 self._compact()
+                for dataset in dirty:
+                    sums.written(dataset)
             except (OutputDirectoryError, OSError) as error:
                 # There may be room again the next time.
                 self._dirty.update(dirty)

@@ -75,7 +75,7 @@ class ResultWriter:
         self._stale = frozenset(stale)
         self._units = list(units)
         self._processor = processor
-        self._sums: dict[str, Any] = {}
+        self._sums = {unit.name: Fold(len(unit.datasets), merge) for unit in units if unit.name != ALL}
         self._outcomes: dict[str, DatasetOutcome] = {}
         self._elsewhere: Path | None = None
         self.saved: list[SavedResult] = []
@@ -97,9 +97,9 @@ class ResultWriter:
         """Nothing to write yet."""
 
     def dataset_done(self, outcome: DatasetOutcome, total: Any) -> None:
-        """Keep the sum, and write the results that it completes."""
+        """Add the sum to the results that it is part of, and write those that it completes."""
         self._outcomes[outcome.plan.dataset] = outcome
-        self._sums[outcome.plan.dataset] = total["out"] if total is not None else None
+        self._add(outcome.plan.dataset, total["out"] if total is not None else None)
         for unit in list(self._units):
             # 'all' is written last, from the sum that the caller gets too.
             if unit.name != ALL and all(name in self._outcomes for name in unit.datasets):
@@ -126,7 +126,7 @@ class ResultWriter:
         for outcome in outcomes:
             self._outcomes.setdefault(outcome.plan.dataset, outcome)
         for name, part in sums.items():
-            self._sums.setdefault(name, part)
+            self._add(name, part)
         for unit in [unit for unit in self._units if unit.name != ALL]:
             self._write(unit)
         if apart and not self._units:
@@ -138,10 +138,14 @@ class ResultWriter:
             self._save(unit, output, partial or cut_short or bool(apart))
         return output
 
+    def _add(self, dataset: str, part: Any) -> None:
+        for unit in self._units:
+            if unit.name in self._sums and dataset in unit.datasets:
+                self._sums[unit.name].put(unit.datasets.index(dataset), part)
+
     def _write(self, unit: Unit) -> None:
-        tree = Fold(len(unit.datasets), merge)
-        for index, name in enumerate(unit.datasets):
-            tree.put(index, self._sums.get(name))
+        # Nothing else of a result stays once it is written: it may be large.
+        tree = self._sums.pop(unit.name)
         total = tree.total()
         for block in tree.dropped:
             names = ", ".join(unit.datasets[block.start : block.stop])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import weakref
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import hist
 import numpy as np
 import pytest
 from coffea.processor.executor import WorkItem
+from coffea.util import load
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,13 +23,17 @@ from pocket_exec.engine import shelf, sums
 from pocket_exec.engine.batch import Batch
 from pocket_exec.engine.chunk import Answer
 from pocket_exec.engine.executor import PocketExecutor
+from pocket_exec.engine.outcome import DatasetOutcome
 from pocket_exec.engine.policy import Policy
 from pocket_exec.engine.pool import SerialPool
 from pocket_exec.engine.remote import Packed, attempt_packed, unpacked
 from pocket_exec.errors import PartialResult
 from pocket_exec.runs import ledger as ledger_module
 from pocket_exec.runs import segment
+from pocket_exec.runs.directory import OutputDirectory
 from pocket_exec.runs.ledger import FileLedger
+from pocket_exec.runs.names import ALL
+from pocket_exec.runs.outputs import ResultWriter, Unit
 from tests.contract import dask_processes
 from tests.contract.test_pools import FAR, Ear
 
@@ -152,6 +158,68 @@ class Far(SerialPool):
         assert isinstance(item, Batch)
         answer = attempt_packed(self._packed.data, self._packed.digest, cloudpickle.dumps(item))
         return [(task, unpacked(cloudpickle.loads(cloudpickle.dumps(answer))))]
+
+
+class Counted:
+    """A result that is counted while it is in memory."""
+
+    alive: ClassVar[weakref.WeakSet[Counted]] = weakref.WeakSet()
+
+    def __init__(self, entries: int) -> None:
+        self.entries = entries
+        self.alive.add(self)
+
+    def __add__(self, other: Counted) -> Counted:
+        return Counted(self.entries + other.entries)
+
+    def __deepcopy__(self, memo: Any) -> Counted:
+        return Counted(self.entries)
+
+    def __reduce__(self) -> Any:
+        return Counted, (self.entries,)
+
+
+def counted(item: WorkItem) -> dict[str, Any]:
+    return {"out": {"n": Counted(len(item))}, "processed": {item}}
+
+
+DATASETS = [f"D{number}" for number in range(32)]
+SEPARATE = [Unit(name, (name,)) for name in DATASETS]
+GROUPED = [Unit("first", tuple(DATASETS[:16])), Unit("second", tuple(DATASETS[16:]))]
+
+
+@pytest.mark.usefixtures("_no_room")
+@pytest.mark.parametrize("written_after_s", [None, 0.0, 1e9], ids=["no ledger", "at once", "at the end"])
+@pytest.mark.parametrize("result_files", [SEPARATE, GROUPED], ids=["separate", "grouped"])
+def test_the_sums_of_datasets_that_are_done_do_not_stay_in_memory(
+    written_after_s: float | None,
+    result_files: list[Unit],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(sums, "LISTED_BYTES", 0)
+    ledger = None
+    if written_after_s is not None:
+        monkeypatch.setattr(ledger_module, "FIRST_FLUSH_S", written_after_s)
+        ledger = FileLedger(tmp_path / "ledger", dict.fromkeys(DATASETS, "1"))
+    there: list[int] = []
+
+    class Watching(ResultWriter):
+        def dataset_done(self, outcome: DatasetOutcome, total: Any) -> None:
+            super().dataset_done(outcome, total)
+            del total
+            there.append(len(Counted.alive))
+
+    writer = Watching(OutputDirectory(tmp_path), [*result_files, Unit(ALL, tuple(DATASETS))], counted)
+    work = [replace(item, dataset=name) for name in DATASETS for item in items([1, 1])]
+    executor = PocketExecutor(pool=Far(), ledger=ledger, listener=writer)
+    total, error = executor(work, counted, None)
+    assert error == 0
+    # Those of a group wait for their neighbours, one sum of each size.
+    assert max(there) <= 4 + 4
+    output = writer.finish(executor.report.datasets, {}, total["out"])
+    assert output["n"].entries == 10 * len(work)
+    assert sum(load(tmp_path / f"output_{unit.name}.coffea")["n"].entries for unit in result_files) == 10 * len(work)
 
 
 calls: list[int] = []
