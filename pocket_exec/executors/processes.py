@@ -1,4 +1,8 @@
-"""The pool of processes of the futures executor: one that dies costs its chunk a second attempt, not the run."""
+"""The pool of processes of the futures executor: one that dies costs its chunk a second attempt, not the run.
+
+All processes of a loky executor end with the first one that dies. So an item that may kill its process gets an executor
+of one process, and the others go on.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,7 @@ from pocket_exec.engine.chunk import Answer
 from pocket_exec.engine.pool import Function
 from pocket_exec.engine.remote import Packed, attempt_packed, lost, unpacked
 from pocket_exec.errors import ExecutorError
+from pocket_exec.executors.apart import Apart
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +60,9 @@ class ProcessPool:
         self._executor: Any = None
         self._flying: dict[Future[Answer], tuple[int, Any]] = {}
         """The number of each item, and the executor that has it."""
+        self._apart: set[Future[Answer]] = set()
+        self._idle: list[Any] = []
+        """Executors of one process, for the next item that is to be apart."""
         self._packed: tuple[Path, str] | None = None
 
     def load(self, function: Function) -> None:
@@ -73,21 +81,43 @@ class ProcessPool:
         self._packed = path, packed.digest
 
     def slots(self) -> int:
-        """Return two items per process."""
-        return QUEUED_PER_PROCESS * self._processes
+        """Return two items per process; while some are apart, one for each of the other processes."""
+        return max(1, self._processes - len(self._apart)) if self._apart else QUEUED_PER_PROCESS * self._processes
+
+    def places_apart(self) -> int:
+        """Return how many items may be apart: as many as have nothing else to do, some in any case, never all."""
+        beside = len(self._flying) - len(self._apart)
+        return max(Apart.places(self._processes), self._processes - 1 - beside)
 
     def submit(self, task: int, item: object) -> None:
         """Start an item, with new processes if the old ones died."""
-        assert self._packed is not None
-        arguments = (*self._packed, cloudpickle.dumps(item))
-        executor = self._started()
+        while self._idle:
+            # Nothing is left that has to be apart.
+            _end(self._idle.pop())
+        if self._executor is None:
+            self._executor = self._new(self._processes)
         try:
-            future = executor.submit(attempt_packed, *arguments)
+            self._started(self._executor, task, item)
         except BrokenProcessPool:
             self._stop()
-            executor = self._started()
-            future = executor.submit(attempt_packed, *arguments)
+            self._executor = self._new(self._processes)
+            self._started(self._executor, task, item)
+
+    def submit_apart(self, task: int, item: object) -> None:
+        """Start an item in a process whose death ends no other."""
+        executor = self._idle.pop() if self._idle else self._new(1)
+        try:
+            future = self._started(executor, task, item)
+        except BrokenProcessPool:
+            _end(executor)
+            future = self._started(self._new(1), task, item)
+        self._apart.add(future)
+
+    def _started(self, executor: Any, task: int, item: object) -> Future[Answer]:
+        assert self._packed is not None
+        future: Future[Answer] = executor.submit(attempt_packed, *self._packed, cloudpickle.dumps(item))
         self._flying[future] = task, executor
+        return future
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
         """Return what is finished."""
@@ -103,42 +133,57 @@ class ProcessPool:
     def cancel(self) -> None:
         """Forget what is in flight; an item at work is ended with its process, or the next run would wait for it."""
         started = [future for future in self._flying if not future.cancel() and not future.done()]
+        apart = [self._flying[future][1] for future in self._apart]
         self._flying.clear()
+        self._apart.clear()
+        for executor in apart:
+            _end(executor)
         if started:
             self._stop()
 
     def close(self) -> None:
         """End the processes and remove the private directory."""
         self._stop()
+        for executor in (*self._idle, *(executor for _, executor in self._flying.values())):
+            _end(executor)
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _started(self) -> Any:
-        if self._executor is None:
-            self._executor = loky.ProcessPoolExecutor(
-                self._processes,
-                env={
-                    "LOKY_MAX_MEMORY_LEAK_SIZE": os.environ.get("LOKY_MAX_MEMORY_LEAK_SIZE", KEPT_BYTES),
-                    **self._environment,
-                },
-                initializer=_begin,
-                initargs=(os.getpid(), self._paths, str(self._directory)),
-            )
-        return self._executor
+    def _new(self, processes: int) -> Any:
+        return loky.ProcessPoolExecutor(
+            processes,
+            env={
+                "LOKY_MAX_MEMORY_LEAK_SIZE": os.environ.get("LOKY_MAX_MEMORY_LEAK_SIZE", KEPT_BYTES),
+                **self._environment,
+            },
+            initializer=_begin,
+            initargs=(os.getpid(), self._paths, str(self._directory)),
+        )
 
     def _stop(self) -> None:
         executor, self._executor = self._executor, None
         if executor is not None:
-            executor.shutdown(wait=True, kill_workers=True)
+            _end(executor)
 
     def _answer(self, future: Future[Answer], executor: Any) -> Answer:
+        apart = self._apart & {future}
+        self._apart -= apart
         try:
-            return unpacked(future.result())
+            answer = unpacked(future.result())
         except (BrokenProcessPool, ShutdownExecutorError) as error:
-            # All that was in flight comes back so, and the first of it ends the rest of its pool.
-            if self._executor is executor:
+            if apart or self._executor is executor:
                 log.warning("a worker process died: %s", error)
+            if apart:
+                _end(executor)
+            elif self._executor is executor:
+                # All that was in flight comes back so, and the first of it ends the rest of its pool.
                 self._stop()
             return lost("its process died; out of memory, or a crash in compiled code?")
+        self._idle += [executor] if apart else []
+        return answer
+
+
+def _end(executor: Any) -> None:
+    executor.shutdown(wait=True, kill_workers=True)
 
 
 def _begin(parent: int, paths: Sequence[str], directory: str) -> None:

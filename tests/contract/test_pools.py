@@ -79,6 +79,27 @@ def test_a_process_that_is_killed_is_charged_to_the_chunk_that_killed_it_and_no_
         assert (failure.entrystart, failure.kind, failure.attempts) == (20, FaultKind.LOST_WORKER, 1)
 
 
+def test_other_chunks_go_on_while_the_one_that_kills_its_process_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_work: list[tuple[int, int]] = []
+    waits = ProcessPool.wait
+
+    def noted(pool: ProcessPool, timeout_s: float | None) -> list[tuple[int, Answer]]:
+        at_work.append((len(pool._apart), len(pool._flying)))
+        return waits(pool, timeout_s)
+
+    monkeypatch.setattr(ProcessPool, "wait", noted)
+    work = [*items(8), *(replace(item, dataset="TT") for item in items(24) if item.entrystart != 20)]
+    with pocket_exec.open_executor("futures", scaleout=4, retries=1) as executor:
+        _, error = executor(work, deadly, None)
+    assert isinstance(error, PartialResult)
+    (failure,) = executor.report.failures
+    assert (failure.dataset, failure.entrystart, failure.kind, failure.attempts) == ("DY", 20, FaultKind.LOST_WORKER, 2)
+    apart = [(apart, flying) for apart, flying in at_work if apart]
+    assert max(apart)[0] > 1
+    assert any(flying > apart for apart, flying in apart)
+    assert all(flying <= 4 for _, flying in apart)
+
+
 def once(item: WorkItem, sign: str) -> dict[str, Any]:
     if item.entrystart == 30 and not Path(sign).exists():
         Path(sign).touch()
