@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,6 +76,10 @@ class Dispatch:
     """The task that runs with no other beside it in the pool."""
     _apart: set[int] = field(default_factory=set)
     """Tasks that have a worker for themselves."""
+    _refused: dict[int, float] = field(default_factory=dict)
+    """When the storage first had trouble with a chunk, by its number."""
+    _deaths: Counter[int] = field(default_factory=Counter)
+    """Workers that have died of a chunk by itself."""
     _free: deque[str] = field(default_factory=deque)
     """Workers that have answered and got nothing since, where the pool can choose among them."""
 
@@ -156,13 +160,23 @@ class Dispatch:
         trouble = answer.trouble
         if trouble is None or attempts >= self._most_attempts(task, trouble):
             return Settled(task, answer, attempts)
-        unit = _Unit((task,), attempts)
-        if trouble.kind is FaultKind.LOST_WORKER and not self.pool.blames_exactly:
+        lost, unit = trouble.kind is FaultKind.LOST_WORKER, _Unit((task,), attempts)
+        self._deaths[task] += lost
+        when = time.monotonic() + self.policy.delay_s(trouble, attempts)
+        if self._deaths[task] >= self.policy.lone_deaths or self._too_late(task, trouble, attempts, when):
+            return Settled(task, answer, attempts)
+        if lost and not self.pool.blames_exactly:
             self._suspects.append(unit)
         else:
-            when = time.monotonic() + self.policy.delay_s(trouble, attempts)
             heapq.heappush(self._later, (when, next(self._numbers), unit))
         return None
+
+    def _too_late(self, task: int, trouble: Trouble, attempts: int, when: float) -> bool:
+        """Whether the storage has had its time by ``when``, and each address its attempt."""
+        if trouble.kind is not FaultKind.STORAGE:
+            return False
+        late = when - self._refused.setdefault(task, time.monotonic()) > self.policy.storage_s
+        return late and attempts >= self._addresses(task)
 
     def _feed(self) -> None:
         now = time.monotonic()
@@ -235,8 +249,11 @@ class Dispatch:
         """Return how many attempts the chunk gets: what cannot be read, one at each of its addresses at least."""
         most = self.policy.attempts(trouble)
         if trouble.kind in (FaultKind.STORAGE, FaultKind.BAD_FILE):
-            return max(most, len(self.replicas.get(getattr(self.plan.items[task], "filename", ""), ())))
+            return max(most, self._addresses(task))
         return most
+
+    def _addresses(self, task: int) -> int:
+        return len(self.replicas.get(getattr(self.plan.items[task], "filename", ""), ()))
 
     def _addressed(self, item: Any, attempt: int) -> Any:
         """Take the next replica of the item's file at each attempt; a worker that knows better takes another."""

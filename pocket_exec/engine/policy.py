@@ -10,6 +10,8 @@ from pocket_exec.engine.outcome import FaultKind
 
 USER_ATTEMPTS = 2
 """The user's own error is confirmed once, then believed."""
+LONE_DEATHS = 4
+"""So many workers that died of a chunk, with no other beside it, are no chance any more."""
 HOPELESS = 3
 """A run in which this many files failed by the user's own error, and no chunk succeeded, is stopped."""
 
@@ -28,6 +30,10 @@ class Policy:
     """Files that could not even be cut into chunks: they count as one chunk each."""
     first_delay_s: float = 0.5
     longest_delay_s: float = 30.0
+    storage_s: float = 600.0
+    """How long after its first storage error a chunk is tried again, from each of its replicas once in any case."""
+    lone_deaths: int = LONE_DEATHS
+    """Workers that may die of a chunk by itself, the last one included."""
 
     def allowed_failures(self, chunks: int) -> int:
         """Return how many of ``chunks`` may fail before the run stops."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pocket_exec.errors import ExecutorError
 from pocket_exec.interrupts import interrupts_held
 from pocket_exec.options.mapping import OptionsMapping
-from pocket_exec.options.model import GeneralOptions
+from pocket_exec.options.model import DaskOptions, GeneralOptions
 from pocket_exec.runs.workers import WorkersRecord
 
 if TYPE_CHECKING:
@@ -187,9 +187,15 @@ def _dictionary(returned: Any, what: str) -> dict[str, Any]:
 
 def policy(options: GeneralOptions) -> Any:
     """Return how faults are met, from the options."""
-    from pocket_exec.engine.policy import Policy
+    from pocket_exec.engine.policy import LONE_DEATHS, Policy
 
-    return Policy(retries=options.retries, max_failures=options.max_failures, skip_bad_files=options.skip_bad_files)
+    deaths = options.allowed_failures + 1 if isinstance(options, DaskOptions) else LONE_DEATHS
+    return Policy(
+        retries=options.retries,
+        max_failures=options.max_failures,
+        skip_bad_files=options.skip_bad_files,
+        lone_deaths=min(deaths, LONE_DEATHS),
+    )
 
 
 def reading(options: GeneralOptions) -> Any:

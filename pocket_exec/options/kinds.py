@@ -40,8 +40,8 @@ class GeneralOptions(Options):
     limit_chunks: Annotated[Positive | None, Unit("chunks"), known_as("max-chunks", "maxchunks")]
     """Chunks to take of each dataset, the first ones; null for all."""
     retries: Annotated[NotNegative, Unit("attempts")]
-    """Further attempts at a chunk whose file could not be read or whose worker was lost. An error of the processor's
-    own is not repeated, only confirmed."""
+    """Further attempts at a chunk whose file could not be read, for ten minutes at most, or whose worker was lost,
+    until four have died of it alone. An error of the processor's own is not repeated, only confirmed."""
     max_failures: Annotated[NotNegative | None, Unit("chunks")]
     """Chunks that may fail before the run stops; null for 1 % of all chunks, at least 10."""
     tree_reduction: Annotated[
@@ -128,7 +128,7 @@ class DaskOptions(GeneralOptions):
     local_directory: Annotated[Text | None, known_as("scratch", "temporary-directory")]
     """Directory on the worker for what Dask spills to disk; `$USER` is filled in; null for the job's own scratch."""
     allowed_failures: Annotated[NotNegative, Unit("workers")]
-    """Workers that may die over a task before it is given up."""
+    """Workers that may die over a task before it is given up; of one chunk alone, three at most."""
     memory_target: Share
     """Part of a worker's memory above which Dask moves the results it manages to disk; 0 turns it off."""
     memory_spill: Share

@@ -251,6 +251,32 @@ def test_a_lost_worker_is_charged_to_the_chunk_that_ran_alone() -> None:
     assert (failure.entrystart, failure.kind) == (500, FaultKind.LOST_WORKER)
 
 
+def test_a_chunk_of_which_four_workers_have_died_alone_is_given_up_whatever_retries_says() -> None:
+    pool = Deadly(lambda item: item.entrystart == 500)
+    executor = PocketExecutor(pool=pool, policy=Policy(retries=20))
+    total, error = executor(items(1, 12), count, None)
+    assert isinstance(error, PartialResult)
+    assert total["out"]["n"] == 1100
+    (failure,) = executor.report.failures
+    assert (failure.entrystart, failure.kind, failure.attempts) == (500, FaultKind.LOST_WORKER, 4)
+
+
+def test_a_storage_that_goes_on_refusing_is_given_up_in_time_but_not_before_each_replica_was_tried() -> None:
+    policy = Policy(retries=10**6, first_delay_s=0.01, longest_delay_s=0.01, storage_s=0.2)
+    executor = PocketExecutor(pool=Storage(lambda item: item.entrystart == 200), policy=policy)
+    total, error = executor(items(1, 4), count, None)
+    assert isinstance(error, PartialResult)
+    assert total["out"]["n"] == 300
+    (failure,) = executor.report.failures
+    assert (failure.entrystart, failure.kind) == (200, FaultKind.STORAGE)
+    assert 1 < failure.attempts <= 42
+    replicas = {"DY0.root": [f"replica {number}" for number in range(5)]}
+    hurried = replace(policy, storage_s=0.0)
+    executor = PocketExecutor(pool=Storage(lambda item: item.entrystart == 200), policy=hurried, replicas=replicas)
+    executor(items(1, 4), count, None)
+    assert [failure.attempts for failure in executor.report.failures] == [5]
+
+
 def chunks_of(batch: object) -> list[WorkItem]:
     assert isinstance(batch, Batch)
     return [item for span in batch.spans for item in span.items]
