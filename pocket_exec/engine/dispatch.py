@@ -7,7 +7,7 @@ import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pocket_exec.engine.batch import Batch, BatchDone, Part, RunBatch
@@ -17,7 +17,7 @@ from pocket_exec.engine.joined import Join
 from pocket_exec.engine.outcome import FaultKind
 from pocket_exec.engine.plan import Plan, readdressed
 from pocket_exec.engine.policy import Policy
-from pocket_exec.engine.pool import Chooses, Joins, KeepsApart, Pool
+from pocket_exec.engine.pool import Avoids, Chooses, Joins, KeepsApart, Pool
 from pocket_exec.engine.replicas import Replicas
 
 
@@ -51,6 +51,8 @@ class _Unit:
     attempts: int
     batches: int = 1
     """How many batches they travel in; there is one answer all the same."""
+    failed_on: str = ""
+    """The worker that has failed with them; empty where none has, or it is not known."""
 
 
 @dataclass
@@ -147,7 +149,8 @@ class Dispatch:
         if done.left:
             self._back.appendleft(_Unit(tuple(unit.tasks[place] for place in done.left), unit.attempts - 1))
         settled = [
-            self._again_or_settled(unit.tasks[place], failed, unit.attempts) for place, failed in done.failed.items()
+            self._again_or_settled(unit.tasks[place], replace(failed, worker=answer.worker), unit.attempts)
+            for place, failed in done.failed.items()
         ]
         given_up = [one for one in settled if one is not None]
         return self._told(unit, done, answer, given_up) if done.parts or given_up else None
@@ -160,7 +163,7 @@ class Dispatch:
         trouble = answer.trouble
         if trouble is None or attempts >= self._most_attempts(task, trouble):
             return Settled(task, answer, attempts)
-        lost, unit = trouble.kind is FaultKind.LOST_WORKER, _Unit((task,), attempts)
+        lost, unit = trouble.kind is FaultKind.LOST_WORKER, _Unit((task,), attempts, failed_on=answer.worker)
         self._deaths[task] += lost
         when = time.monotonic() + self.policy.delay_s(trouble, attempts)
         if self._deaths[task] >= self.policy.lone_deaths or self._too_late(task, trouble, attempts, when):
@@ -226,6 +229,8 @@ class Dispatch:
         self._flying[number] = _Unit(unit.tasks, attempt)
         if apart and isinstance(self.pool, KeepsApart):
             self.pool.submit_apart(number, batch)
+        elif unit.failed_on and isinstance(self.pool, Avoids):
+            self.pool.submit_elsewhere(number, batch, unit.failed_on)
         elif worker and self._chooses is not None:
             self._chooses.submit_near(number, batch, worker)
         else:

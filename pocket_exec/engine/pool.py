@@ -73,6 +73,14 @@ class Chooses(Protocol):
         """Start item number ``task`` on that worker, or on another one where it has enough to do, or is gone."""
 
 
+@runtime_checkable
+class Avoids(Protocol):
+    """A pool that can keep an item off the worker that has failed with it; its answers name their workers."""
+
+    def submit_elsewhere(self, task: int, item: object, worker: str) -> None:
+        """Start item number ``task`` on another worker than that one, where there is another."""
+
+
 class SerialPool:
     """One item after the other, here."""
 

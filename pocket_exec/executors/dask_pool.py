@@ -61,6 +61,11 @@ class _Work:
     join: bytes = b""
     """What makes one answer of two, pickled; empty where there is one item."""
 
+    def stranded(self, workers: Collection[str]) -> bool:
+        """Whether none of the only workers that may have it is there."""
+        wanted: Collection[str] = self.how.get("workers") or ()
+        return bool(wanted) and not self.how.get("allow_other_workers") and set(wanted).isdisjoint(workers)
+
 
 class DaskPool:
     """Items as Dask tasks, a bounded number at a time, so that the scheduler never holds the whole run."""
@@ -154,6 +159,17 @@ class DaskPool:
         else:
             self.submit(task, item)
 
+    def submit_elsewhere(self, task: int, item: object, worker: str) -> None:
+        """Submit one item to any worker but one.
+
+        Where it is only a wish, Dask lets the one that has failed take it again: it is the one that has time.
+        """
+        others = [other for other in self._apart.others(self._workers) or self._workers if other != worker]
+        if others:
+            self._submitted(task, item, workers=others, allow_other_workers=False)
+        else:
+            self.submit(task, item)
+
     def submit_apart(self, task: int, item: object) -> None:
         """Submit one item as the next task of a worker that gets no others."""
         worker = self._apart.choose(self._client.processing())
@@ -222,9 +238,10 @@ class DaskPool:
                 return []
             self._check_alive()
             self._check_function()
-            dead = self._apart.lost(self._workers_now()) if self._apart else []
-            if dead:
+            workers = self._workers_now()
+            if dead := self._apart.lost(workers):
                 return [self._died(future) for future in dead]
+            self._free_stranded(workers)
 
     def cancel(self) -> None:
         """Cancel all tasks in flight."""
@@ -350,6 +367,13 @@ class DaskPool:
             task, work = self._flying.pop(future), self._items.pop(future)
             self._apart.moved(future, self._started(task, work))
         self._client.cancel(waiting, force=True)
+
+    def _free_stranded(self, workers: Collection[str]) -> None:
+        """Let any worker take what was kept off one, where the others are gone: Dask would wait for them."""
+        for future in [future for future, work in self._items.items() if work.stranded(workers)]:
+            task, work = self._flying.pop(future), self._items.pop(future)
+            self._started(task, replace(work, how={}))
+            self._client.cancel([future], force=True)
 
     def _workers_now(self) -> dict[str, int]:
         """Return the threads of each worker."""

@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from coffea.processor.executor import WorkItem
+from distributed import get_worker
 
 import pocket_exec
 from pocket_exec.errors import FarmError, PartialResult
@@ -67,6 +69,49 @@ def test_a_worker_that_has_enough_to_do_is_given_no_more() -> None:
         asked_for = [kept.how.get("workers") for kept in pool._items.values()]
         assert asked_for == [[worker], [worker], None, None]
         pool.cancel()
+
+
+def fails_on_one(item: WorkItem, broken: str) -> dict[str, Any]:
+    """Fail on a worker that lacks something."""
+    if get_worker().address == broken:
+        raise ImportError("no module named 'correctionlib'")
+    time.sleep(0.02)
+    return count(item)
+
+
+def test_an_error_is_confirmed_on_another_worker() -> None:
+    with pocket_exec.open_executor("dask", scaleout=2, worker_timeout=60) as executor:
+        pool: DaskPool = executor.pool
+        pool.slots()
+        function = partial(fails_on_one, broken=min(pool.workers()))
+        total, error = executor(items(60), function, None)
+        assert (error, total["out"]["n"]) == (0, 600)
+        # Where there is no other, it is the same one again.
+        pool.load(partial(fails_on_one, broken=""))
+        pool._workers = {min(pool.workers()): 1}
+        pool.submit_elsewhere(0, items(1)[0], min(pool.workers()))
+        assert [task for task, _ in pool.wait(60)] == [0]
+
+
+def test_what_is_kept_off_a_worker_comes_to_it_where_the_others_are_gone(tmp_path: Path) -> None:
+    with (
+        dask_processes.scheduler(tmp_path) as (address, _),
+        dask_processes.worker(address, tmp_path / "one") as first,
+        pocket_exec.open_executor(f"dask@{address}", worker_timeout=60) as executor,
+    ):
+        pool: DaskPool = executor.pool
+        pool.slots()
+        (gone,) = pool.workers()
+        with dask_processes.worker(address, tmp_path / "two"):
+            while len(pool._workers_now()) < 2:
+                time.sleep(0.05)
+            pool._workers = pool._workers_now()
+            (left,) = set(pool.workers()) - {gone}
+            first.kill()
+            pool.load(count)
+            pool.submit_elsewhere(7, items(1)[0], left)
+            ((task, answer),) = pool.wait(60)
+    assert (task, answer.value) == (7, count(items(1)[0]))
 
 
 def test_a_result_that_is_lost_with_its_worker_is_computed_once_more(tmp_path: Path) -> None:
