@@ -62,12 +62,22 @@ def cheap(function: Callable[[Any], Any], options: Reading) -> Callable[[Any], A
     if call is None:
         log.info("this function is not the one that coffea's Runner of version 2026.9 hands over: it runs as it is")
         return function
-    if call.format != "root" or call.use_dataframes or isinstance(call.processor_instance, str):
+    if reason := _no_way(call):
+        log.info("chunks are read as coffea reads them, each by itself: %s", reason)
         return function
     reader = ReadChunk(inner, options)
     if retried and isinstance(function, partial):
         return partial(function.func, *function.args[:2], reader, **function.keywords)
     return reader
+
+
+def _no_way(call: RunnerCall) -> str:
+    """Return why nothing can be kept between chunks; empty where it can."""
+    if call.format != "root":
+        return f"the format is {call.format}"
+    if call.use_dataframes:
+        return "the result is made of data frames"
+    return "the processor goes by its name" if isinstance(call.processor_instance, str) else ""
 
 
 @contextmanager

@@ -188,6 +188,8 @@ def test_what_is_not_runners_function_stays_as_it_is(function: Any) -> None:
     assert cheap(function, Reading()) is function
 
 
-def test_parquet_stays_as_it_is() -> None:
+def test_parquet_stays_as_it_is_and_is_said_to(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     function = handed_over(sums, format="parquet")
     assert cheap(function, Reading()) is function
+    assert caplog.messages == ["chunks are read as coffea reads them, each by itself: the format is parquet"]
