@@ -65,6 +65,40 @@ def test_one_that_takes_long_to_load_is_kept() -> None:
     assert len({id(each) for each in found}) == 2, "the first imports the user's modules and says nothing of the cost"
 
 
+def table() -> dict[str, float]:
+    return {f"run {number}": float(number) for number in range(200_000)}
+
+
+def arrays() -> list[Any]:
+    return [np.full(50, float(number)) for number in range(10_000)]
+
+
+class Tables:
+    """Holds something large of many parts."""
+
+    def __init__(self, content: Any) -> None:
+        self.content = {"of": [content, "the year"]}
+
+
+@pytest.mark.parametrize("make", [table, arrays])
+def test_one_with_a_large_table_is_kept(make: Any) -> None:
+    assert len({id(each) for each in lent(packed(Tables(make())), 5)}) == 2
+
+
+@pytest.mark.parametrize(("make", "key", "value"), [(table, "run 7", 7.5), (arrays, 7, np.full(50, 7.5))])
+def test_a_change_deep_in_a_large_table_is_seen(make: Any, key: Any, value: Any) -> None:
+    seen: list[float] = []
+
+    def change(processor: Tables) -> None:
+        content: Any = processor.content["of"][0]
+        seen.append(float(np.sum(content[key])))
+        content[key] = value
+
+    with pytest.warns(UserWarning, match="content"):
+        lent(packed(Tables(make())), 4, change)
+    assert len(set(seen)) == 1
+
+
 @pytest.mark.parametrize("kind", [Plain, Slow, Stubborn])
 def test_no_chunk_sees_what_another_has_changed(kind: type[Plain]) -> None:
     seen: list[tuple[int, float]] = []
