@@ -45,7 +45,7 @@ def interrupts_raised() -> Iterator[None]:
         if before[number] is not signal.SIG_IGN:
             signal.signal(number, _handle)
     try:
-        with _not_taken_on_import():
+        with handlers_kept():
             yield
     finally:
         if _State.first == signal.SIGHUP:
@@ -56,11 +56,12 @@ def interrupts_raised() -> Iterator[None]:
 
 
 @contextmanager
-def _not_taken_on_import() -> Iterator[None]:
-    """Leave the handlers as they are when the user's code imports dask-jobqueue, which it may do at any moment.
+def handlers_kept() -> Iterator[None]:
+    """Leave the handlers as they are when dask-jobqueue is imported, which the user's code may do at any moment.
 
-    Version 0.9.0 takes SIGINT on import (its module ``runner``): Ctrl-C would be SystemExit with status 0 afterwards. A
-    handler of the user's own is theirs to install.
+    Version 0.9.0 takes SIGINT on import (its module ``runner``): Ctrl-C would be SystemExit with status 0 afterwards,
+    and in another thread than the main one the import would fail (dask-jobqueue#667, #696). A handler of the user's own
+    is theirs to install.
     """
     install = signal.signal
 

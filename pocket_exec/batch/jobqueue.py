@@ -2,33 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-
-@contextmanager
-def no_handlers_installed() -> Iterator[None]:
-    """Let what is imported in the block install no signal handler.
-
-    dask-jobqueue 0.9.0 does so when it is imported: Ctrl-C would be SystemExit with status 0 afterwards, and in another
-    thread than the main one the import would fail (dask-jobqueue#667, #696).
-    """
-    importing = threading.get_ident()
-    install = signal.signal
-
-    def guarded(number: int, handler: Any) -> Any:
-        if threading.get_ident() == importing:
-            return signal.getsignal(number)
-        return install(number, handler)
-
-    signal.signal = guarded  # type: ignore[assignment]  # it takes what the other one takes
-    try:
-        yield
-    finally:
-        signal.signal = install
+from pocket_exec.interrupts import handlers_kept
 
 
 @contextmanager
@@ -47,7 +24,7 @@ def no_template_written() -> Iterator[None]:
         dask.config.ensure_file = ensure_file
 
 
-with no_handlers_installed(), no_template_written():
+with handlers_kept(), no_template_written():
     from dask_jobqueue.core import Job, JobQueueCluster
 
 __all__ = ["Job", "JobQueueCluster"]
