@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pocket_exec.engine.reading.call import cheap, cheaply
+from pocket_exec.engine.reading.cheap import cheap, cheaply
 from pocket_exec.engine.reading.following import announced
 from pocket_exec.engine.reading.options import Reading
 from pocket_exec.engine.reading.work import ReadChunk
