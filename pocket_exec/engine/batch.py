@@ -9,6 +9,7 @@ from typing import Any
 
 from pocket_exec.engine.addition import merge
 from pocket_exec.engine.chunk import Answer, attempt
+from pocket_exec.engine.constants import Constants, changed_constants
 from pocket_exec.engine.dask_task import cancelled
 from pocket_exec.engine.fold import Block, Fold
 from pocket_exec.engine.leaving import stays_for
@@ -76,13 +77,19 @@ class BatchDone:
 class RunBatch:
     """The function of a chunk, as a function of a batch; without ``add`` each chunk's value stays by itself."""
 
-    def __init__(self, function: Callable[[Any], Any], *, add: bool = True) -> None:
+    def __init__(self, function: Callable[[Any], Any], *, add: bool = True, constants: Constants | None = None) -> None:
         self.function = function
         self.add = add
+        self._constants = constants
+
+    def __reduce__(self) -> Any:
+        return _arrived, (self.function, self.add, changed_constants())
 
     def __call__(self, batch: Batch) -> BatchDone:
         """Process the chunks of ``batch``, as many as there is time for; what one of them raises costs no other."""
         begin = time.perf_counter()
+        if self._constants is not None:
+            self._constants.hold()
         done, sums = BatchDone(), Sums(batch.files)
         with announced([item for _, _, item in _chunks(batch)]):
             for position, (span, number, item) in enumerate(_chunks(batch)):
@@ -104,6 +111,10 @@ class RunBatch:
                         done.parts.append(Part(span.file, Block(0, number, answer.value, 1), True))
         done.parts += sums.parts()
         return done
+
+
+def _arrived(function: Callable[[Any], Any], add: bool, constants: Constants) -> RunBatch:
+    return RunBatch(function, add=add, constants=constants)
 
 
 def _chunks(batch: Batch) -> Iterator[tuple[Span, int, Any]]:
