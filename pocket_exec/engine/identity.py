@@ -20,6 +20,15 @@ class Checked:
     def __init__(self, process: Callable[[Any], Any]) -> None:
         self.process = process
 
+    def __getstate__(self) -> tuple[Any, str]:
+        # A method is pickled with its code apart from its class: as code of no file, in which a debugger shows nothing.
+        owner, name = getattr(self.process, "__self__", None), getattr(self.process, "__name__", "")
+        return (owner, name) if getattr(owner, name, None) == self.process else (self.process, "")
+
+    def __setstate__(self, state: tuple[Any, str]) -> None:
+        owner, name = state
+        self.process = getattr(owner, name) if name else owner
+
     def __call__(self, events: Any) -> Any:
         """Process ``events``.
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import cloudpickle
 import pytest
 
 from pocket_exec.engine.users_files import with_users_files
@@ -43,3 +47,53 @@ def test_a_file_that_is_there_is_meant_itself(here: Path) -> None:
     mine.parent.mkdir()
     mine.write_text("")
     assert with_users_files(line(mine)) == line(mine)
+
+
+SOURCE = """\
+class Selection:
+    def process(self, events):
+        first = [muon for muon in events]
+        return (lambda muons: muons / 0)(first)
+
+
+def helper(events):
+    return 1 / 0
+"""
+
+
+def by_value(number: int, name: str) -> str:
+    return f'  File "<dynamic-code>", line {number}, in {name}\n'
+
+
+@pytest.fixture
+def pickled_by_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The file of a module whose code travels."""
+    path = tmp_path / "analysis_of_this_test.py"
+    path.write_text(SOURCE)
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module(path.stem)
+    cloudpickle.register_pickle_by_value(module)
+    yield path
+    cloudpickle.unregister_pickle_by_value(module)
+    del sys.modules[path.stem]
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "source"),
+    [
+        (4, "process", "return (lambda muons: muons / 0)(first)"),
+        (4, "<lambda>", "return (lambda muons: muons / 0)(first)"),
+        (8, "helper", "return 1 / 0"),
+    ],
+)
+def test_code_that_travelled_by_value_is_called_by_its_file_and_shown(
+    pickled_by_value: Path, number: int, name: str, source: str
+) -> None:
+    shown = f'  File "{pickled_by_value}", line {number}, in {name}\n    {source}\n'
+    assert with_users_files(by_value(number, name)) == shown
+
+
+@pytest.mark.usefixtures("pickled_by_value")
+@pytest.mark.parametrize(("number", "name"), [(8, "process"), (3, "other"), (80, "helper")])
+def test_code_of_no_file_that_is_known_keeps_its_name(number: int, name: str) -> None:
+    assert with_users_files(by_value(number, name)) == by_value(number, name)
