@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pocket_exec.analysis.cfg import Analysis, analysis
+from pocket_exec.engine.executor import told
 from pocket_exec.engine.outcome import Failure
 from pocket_exec.errors import PartialResult, PocketExecError
 from pocket_exec.executors.proxy import proxy_named
@@ -159,7 +160,9 @@ def partial_result(result: RunResult) -> PartialResult:
     failed: list[Failure] = [failure for failure in result.failures if not failure.skipped]
     missing = sum(dataset.plan.events - dataset.events for dataset in result.datasets)
     parts = [part for part in (result.stopped, *result.faults) if part]
-    parts.append(f"{len(failed)} failures; {missing} events are not in the result")
+    parts.append(f"{len(failed)} failed; {missing} events are not in the result")
+    if failed:
+        parts[-1] += f". First: {told(failed[0])}"
     return PartialResult("; ".join(parts), output=result.output, failures=failed)
 
 

@@ -14,8 +14,8 @@ from pocket_exec.errors import Interrupted, PocketExecError
 BUG = 1
 USAGE = 2
 _INTERRUPTED = (
-    "interrupted; jobs that were submitted are cancelled, nothing is half-written, and the same command goes on with "
-    "what there is"
+    "interrupted; nothing is half-written, no job of a batch system is left, and the same command goes on with what "
+    "there is"
 )
 
 

@@ -108,7 +108,7 @@ def _close(result: RunResult, outputdir: Path, arguments: Arguments) -> None:
     for dataset in _left_out(result):
         print(f"warning: {dataset} is in no result: skip-bad-files has left out all of its files", file=sys.stderr)
     files = [WrittenFile(saved.path, saved.bytes, saved.partial) for saved in result.saved]
-    show_closing(console, result.datasets, result.seconds, files, quiet=arguments.quiet)
+    show_closing(console, result.datasets, result.seconds, files, whole=result.whole, quiet=arguments.quiet)
     for text in (result.stopped, *result.faults):
         if text:
             print(text, file=sys.stderr)

@@ -38,6 +38,7 @@ def show_closing(
     wall_s: float,
     files: Sequence[WrittenFile],
     *,
+    whole: bool = True,
     quiet: bool = False,
 ) -> None:
     """Print all of it on ``console``; if ``quiet`` the paths only, one a line."""
@@ -47,12 +48,12 @@ def show_closing(
         for file in files:
             console.out(_path(file, console.encoding), highlight=False)
         return
-    for part in closing(outcomes, wall_s, files):
+    for part in closing(outcomes, wall_s, files, whole=whole):
         console.print(part, soft_wrap=isinstance(part, Text))
 
 
 def closing(
-    outcomes: Sequence[DatasetOutcome], wall_s: float, files: Sequence[WrittenFile]
+    outcomes: Sequence[DatasetOutcome], wall_s: float, files: Sequence[WrittenFile], *, whole: bool = True
 ) -> Iterator[RenderableType]:
     """Yield what closes a run: tables, and texts that must not be wrapped (paths are copied)."""
     from rich.text import Text
@@ -64,7 +65,7 @@ def closing(
             yield Text()
     if files:
         yield from files_lines(files)
-    yield result_line(outcomes, wall_s)
+    yield result_line(outcomes, wall_s, whole=whole)
 
 
 def dataset_table(outcomes: Sequence[DatasetOutcome]) -> RenderableType:
@@ -106,8 +107,8 @@ def files_lines(files: Sequence[WrittenFile]) -> Iterator[Text]:
         yield Text(f"  ... and {len(files) - _FILES} more, {total} in all; listed in run.json", style="dim")
 
 
-def result_line(outcomes: Sequence[DatasetOutcome], wall_s: float) -> Text:
-    """Return what came of it all, in one sentence."""
+def result_line(outcomes: Sequence[DatasetOutcome], wall_s: float, *, whole: bool = True) -> Text:
+    """Return what came of it all, in one sentence; not ``whole``: something else than chunks is missing."""
     from rich.text import Text
 
     total = summed(outcomes)
@@ -115,11 +116,24 @@ def result_line(outcomes: Sequence[DatasetOutcome], wall_s: float) -> Text:
     rate = f", {speed(computed / wall_s)} events/s" if wall_s > 0 and computed > 0 else ""
     resumed = f", {total.events_resumed:,} of them from an earlier run," if total.events_resumed else ""
     said = f"{count(total.events, 'event')} of {count(len(outcomes), 'dataset')}{resumed} in {duration(wall_s)}{rate}"
-    if outcomes and all(outcome.whole for outcome in outcomes):
+    said = "; ".join([said, *_missing(total)])
+    if whole and outcomes and all(outcome.whole for outcome in outcomes):
         return Text(f"Done: {said}", style="bold green")
-    missing = total.plan.events - total.events
-    left = f"; {count(missing, 'event')} missing" if missing > 0 else ""
-    return Text(f"{'Incomplete' if total.events else 'Nothing processed'}: {said}{left}", style="bold yellow")
+    return Text(f"{'Incomplete' if total.events else 'Nothing processed'}: {said}", style="bold yellow")
+
+
+def _missing(total: DatasetOutcome) -> Iterator[str]:
+    """Yield in words what is not in the result; events of files that could not be opened are not known."""
+    failed = [failure for failure in total.failures if not failure.skipped]
+    left_out = len(total.failures) - len(failed)
+    unopened = sum(failure.entrystart < 0 for failure in failed)
+    events = total.plan.events - total.events
+    if events > 0 and (failed or not left_out):
+        yield f"{count(events, 'event')} missing"
+    if unopened:
+        yield f"{count(unopened, 'file')} not read"
+    if left_out:
+        yield f"{count(left_out, 'unreadable part')} left out"
 
 
 def summed(outcomes: Sequence[DatasetOutcome]) -> DatasetOutcome:

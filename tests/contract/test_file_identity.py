@@ -95,7 +95,7 @@ def test_a_file_that_is_replaced_while_the_run_goes_on_is_named(tmp_path: Path) 
             new.replace(path)
         return out
 
-    with pytest.raises(PartialResult, match="1 failures; 50 events are not in the result") as caught:
+    with pytest.raises(PartialResult, match=r"1 failed; 50 events are not in the result\. First: ") as caught:
         pocket_exec.run({"DY": [str(path)]}, replacing, **OPTIONS)
     assert caught.value.output == {"n": 50, "x": 50.0}
     assert "it was replaced" in caught.value.failures[0].message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,15 @@ def test_a_directory_below_is_named_as_it_was_given(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path / "here")
     for there, said in ((tmp_path / "here" / "out" / "zmumu", "out/zmumu"), (tmp_path / "out", "../out"), ("/o", "/o")):
         assert next(files_lines([WrittenFile(Path(there, "a.coffea"), 1)])).plain == f"written to {said}"
+
+
+def test_the_last_line_says_what_is_not_in_the_result() -> None:
+    unopened = replace(failed(), entrystart=-1, entrystop=-1)
+    left_out = replace(unopened, skipped=True)
+    good = outcome("DY")
+    assert result_line([replace(good, failures=[left_out] * 2)], 20.0).plain.endswith("; 2 unreadable parts left out")
+    said = result_line([replace(good, failures=[unopened, left_out])], 20.0).plain
+    assert said.startswith("Incomplete: ")
+    assert said.endswith("; 1 file not read; 1 unreadable part left out")
+    # postprocess has failed, say.
+    assert result_line([good], 20.0, whole=False).plain.startswith("Incomplete: ")
