@@ -103,6 +103,7 @@ class DaskPool:
         self._run = ""
         self._numbers = itertools.count()
         self._waiting: list[Future[Any]] = []
+        self._lost: list[Future[Any]] = []
         self._each = AT_ONCE_BYTES
         # A scheduler in this process reaches the workers from here, as this client does: no need to pass it by.
         self._direct = isinstance(getattr(client.cluster, "scheduler", None), Scheduler) or None
@@ -226,7 +227,8 @@ class DaskPool:
         while True:
             left = CONNECTION_SEEN_EVERY_S if deadline is None else max(0.0, deadline - time.monotonic())
             if not self._waiting:
-                often = THREADS_SEEN_EVERY_S if self._apart else CONNECTION_SEEN_EVERY_S
+                self._listen_again()
+                often = THREADS_SEEN_EVERY_S if self._apart or self._lost else CONNECTION_SEEN_EVERY_S
                 self._waiting = self._ready(min(left, often))
             if self._waiting:
                 at_once = max(1, AT_ONCE_BYTES // self._each)
@@ -249,6 +251,7 @@ class DaskPool:
         self._flying.clear()
         self._items.clear()
         self._waiting.clear()
+        self._lost.clear()
         self._apart = Apart()
         if futures and self._client.status == "running":
             self._client.cancel(futures, force=True)
@@ -265,12 +268,14 @@ class DaskPool:
 
     def _answers(self, ready: list[Future[Any]]) -> list[tuple[int, Answer]]:
         arrived = self._gathered([future for future in ready if future.status == "finished"])
-        self._alive_seen = self._attempt_seen = time.monotonic()
+        # Where its worker died before it was fetched, Dask computes it once more, in its own time.
+        lost = [future for future in ready if future not in arrived and future.status in ("pending", "lost")]
+        self._lost += lost
+        if len(lost) < len(ready):
+            self._alive_seen = self._attempt_seen = time.monotonic()
         answers = []
         for future in ready:
-            if future not in arrived and future.status in ("pending", "lost"):
-                # Its worker died before it was fetched: Dask computes it once more, in its own time.
-                future.add_done_callback(self._done.put)
+            if future in lost:
                 continue
             task = self._flying.pop(future)
             self._items.pop(future, None)
@@ -283,6 +288,15 @@ class DaskPool:
                     self._each = max(1, answer.value.size)
                 answers.append((task, unpacked(answer)))
         return answers
+
+    def _listen_again(self) -> None:
+        """Listen for results that were lost, once they are computed anew: of a lost one Dask says that it is done."""
+        lost, self._lost = [future for future in self._lost if future in self._flying], []
+        for future in lost:
+            if future.status == "lost":
+                self._lost.append(future)
+            else:
+                future.add_done_callback(self._done.put)
 
     def _gathered(self, finished: list[Future[Any]]) -> dict[Future[Any], Any]:
         values = self._values(finished) if finished else []

@@ -13,7 +13,7 @@ from pocket_exec.analysis.cfg import Analysis
 from pocket_exec.analysis.fileset import Fileset
 from pocket_exec.engine.fingerprint import canonical_digest, depends_on_digest, processor_key
 from pocket_exec.options.model import GeneralOptions
-from pocket_exec.runs.key import ContentKey
+from pocket_exec.runs.key import SKIP_BAD_FILES, ContentKey
 
 DECIDING_LIBRARIES = ("coffea", "awkward")
 
@@ -42,7 +42,7 @@ def content_key(
             "limit-files": str(options.limit_files),
             "limit-chunks": str(options.limit_chunks),
             "schema": f"{analysis.schema.__module__}.{analysis.schema.__qualname__}",
-            "skip-bad-files": str(options.skip_bad_files),
+            SKIP_BAD_FILES: str(options.skip_bad_files),
             "engine": engine,
         },
         versions={**{name: _version(name) for name in DECIDING_LIBRARIES}, **processor.libraries},
@@ -56,7 +56,7 @@ def contexts(key: ContentKey, fileset: Fileset) -> dict[str, str]:
 
     How the files are cut, and how many of them there are, is not among it: each block says that itself.
     """
-    cut = ("chunksize", "limit-files", "limit-chunks", "align-clusters", "skip-bad-files")
+    cut = ("chunksize", "limit-files", "limit-chunks", "align-clusters", SKIP_BAD_FILES)
     options = {name: value for name, value in key.options.items() if name not in cut}
     shared = [key.processor_code, key.processor_state, key.depends_on, options, key.versions]
     common = json.dumps([sorted(part.items()) for part in shared])

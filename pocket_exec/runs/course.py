@@ -24,6 +24,7 @@ from pocket_exec.runs.directory import OutputDirectory
 from pocket_exec.runs.git import GitState, git_state
 from pocket_exec.runs.key import ContentKey
 from pocket_exec.runs.log import run_log
+from pocket_exec.runs.names import ALL
 from pocket_exec.runs.progress_log import note
 from pocket_exec.runs.record import (
     UNENDED,
@@ -161,7 +162,7 @@ def record(course: Course, status: int) -> RunRecord:
     result, now = course.result, datetime.now(UTC)
     if course.git is None:
         course.git = git_state(course.analysis.directory)
-    rows = tuple(OutputRow.of(saved, course.key) for saved in result.saved) if course.key is not None else ()
+    rows = tuple(_output_rows(result, course.key)) if course.key is not None else ()
     interrupt = result.interrupt
     return RunRecord(
         version=_version("pocket-exec"),
@@ -189,6 +190,13 @@ def record(course: Course, status: int) -> RunRecord:
         skipped=tuple(RangeRow.of(failure) for failure in result.failures if failure.skipped),
         key=course.key,
     )
+
+
+def _output_rows(result: RunResult, key: ContentKey) -> Iterator[OutputRow]:
+    left_out = {failure.dataset for failure in result.failures if failure.skipped}
+    for saved in result.saved:
+        lacks_some = left_out if saved.name == ALL else left_out & {*saved.datasets}
+        yield OutputRow.of(saved, key if lacks_some else key.of_readable())
 
 
 def _option_rows(resolved: Resolved[Any]) -> dict[str, OptionRow]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocket_exec.errors import OutputDirectoryError
-from pocket_exec.runs.key import ContentKey, differences
+from pocket_exec.runs.key import SKIP_BAD_FILES, ContentKey, differences
 from pocket_exec.runs.names import ALL, result_name
 from pocket_exec.runs.record import OutputRow, RunRecord, StatusWord
 from pocket_exec.runs.results import ExistingResult
@@ -128,7 +128,11 @@ def _changes(
         return (f"{there.file}: run.json does not say how it was made",)
     if not _same(there, row):
         return (f"{there.file}: it was changed after the run that run.json tells of",)
-    return differences(row.key, now)
+    return _differences(row, now)
+
+
+def _differences(row: OutputRow, now: ContentKey) -> tuple[str, ...]:
+    return differences(row.key, now if SKIP_BAD_FILES in row.key.options else now.of_readable())
 
 
 def _same(there: ExistingResult, row: OutputRow) -> bool:
@@ -136,7 +140,7 @@ def _same(there: ExistingResult, row: OutputRow) -> bool:
 
 
 def _partial_reasons(row: OutputRow | None, file: str, now: ContentKey) -> Iterable[str]:
-    changed = differences(row.key, now) if row else ("no run.json says how it was made",)
+    changed = _differences(row, now) if row else ("no run.json says how it was made",)
     return [f"{file} is partial", *(f"{file}: {text}" for text in changed)]
 
 

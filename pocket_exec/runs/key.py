@@ -11,6 +11,9 @@ from pocket_exec.runs.part import Part
 _IN_WORDS = {"files": "other files", "chunks": "other chunks", "metadata": "other metadata"}
 
 
+SKIP_BAD_FILES = "skip-bad-files"
+
+
 class ContentKey(Part):
     """What decides the numbers in a result, each part as a digest or as text; scaleout and queue are not among it."""
 
@@ -31,6 +34,10 @@ class ContentKey(Part):
         """Return the key of a result that holds these datasets only."""
         held = {name: self.datasets[name] for name in datasets if name in self.datasets}
         return self.model_copy(update={"datasets": held})
+
+    def of_readable(self) -> ContentKey:
+        """Return the key of a result of which nothing was left out: `skip-bad-files` or not, it is the same."""
+        return self.model_copy(update={"options": {k: v for k, v in self.options.items() if k != SKIP_BAD_FILES}})
 
 
 def differences(then: ContentKey, now: ContentKey) -> tuple[str, ...]:

@@ -506,7 +506,8 @@ def test_an_output_whose_pickling_raises_an_oserror_is_not_taken_for_a_full_disk
     # To add it up is to copy it, which fails likewise.
     assert names(tmp_path) == ["output_DY.coffea", "output_all.partial.coffea"]
     told = str(caught.value)
-    assert "cannot save output_TT.coffea: output['x'] of the processor's result cannot be pickled (" in told
+    assert "First: TT, " in told
+    assert "result['x'] cannot be pickled (" in told
     assert os.strerror(number) in told
     assert "make room" not in told
 

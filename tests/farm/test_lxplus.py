@@ -20,6 +20,8 @@ from tests.unit.executors.test_proxy import proxy
 
 pytestmark = [pytest.mark.farm, pytest.mark.timeout(240)]
 
+REMOVED = "3"
+"""A job that was removed stands in the queue until its machine has said that it is over."""
 WAYS = {
     "apptainer in the command": ("dask@htcondor", ["--worker-image=auto"]),
     "MY.SingularityImage": ("dask@lxplus", ["--spool=false", NO_KERBEROS]),
@@ -107,7 +109,7 @@ def test_an_image_that_no_worker_sees_is_reported(zmumu: Zmumu, farm: Farm, runt
     said = zmumu.run(f"vanished-{runtime}", "dask@htcondor", *flags, status=4)
     assert "no worker can start" in said
     assert f"no image {image} on this machine" in said if runtime == "auto" else f"{image}" in said
-    assert farm.condor_jobs() == []
+    assert not [job for job in farm.condor_jobs() if job.split()[1] != REMOVED]
 
 
 @pytest.mark.parametrize("runtime", ["auto", "site"])
@@ -132,7 +134,7 @@ def test_an_image_that_vanishes_after_submission_is_reported(
     assert process.returncode == 4, said
     assert "no worker can start" in said
     assert str(image) in said
-    assert farm.condor_jobs() == []
+    assert not [job for job in farm.condor_jobs() if job.split()[1] != REMOVED]
 
 
 @pytest.mark.parametrize(

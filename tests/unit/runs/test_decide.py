@@ -191,3 +191,14 @@ def test_a_result_that_a_run_wrote_anew_before_it_was_killed_is_no_result_of_som
     )
     untouched = decide(killed, [there("DY"), there("TT")], changed(processor_code={"my_cuts.py": "c2"}), ["DY"])
     assert isinstance(untouched, Refuse)
+
+
+def test_a_result_of_which_nothing_was_left_out_is_the_same_with_and_without_skip_bad_files() -> None:
+    skipping = changed(options=KEY.options | {"skip-bad-files": "True"})
+    not_skipping = changed(options=KEY.options | {"skip-bad-files": "False"})
+    whole = previous(row("DY", not_skipping.of_readable()))
+    assert decide(whole, [there("DY")], skipping, ["DY"]) == AlreadyDone(("output_DY.coffea",))
+    assert decide(whole, [there("DY")], not_skipping, ["DY"]) == AlreadyDone(("output_DY.coffea",))
+    lacks_some = previous(row("DY", skipping))
+    refused = decide(lacks_some, [there("DY")], not_skipping, ["DY"])
+    assert refused == Refuse(("skip-bad-files: True then, False now",), ("output_DY.coffea",))
