@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import signal
 import sys
@@ -171,7 +172,7 @@ class ProcessPool:
             answer = unpacked(future.result())
         except (BrokenProcessPool, ShutdownExecutorError) as error:
             if apart or self._executor is executor:
-                log.warning("a worker process died: %s", error)
+                log.warning("a worker process died%s", _how(error))
             if apart:
                 _end(executor)
             elif self._executor is executor:
@@ -180,6 +181,12 @@ class ProcessPool:
             return lost("its process died; out of memory, or a crash in compiled code?")
         self._idle += [executor] if apart else []
         return answer
+
+
+def _how(error: Exception) -> str:
+    """Return what loky knows of the end of its processes; of what may be behind it, it says a paragraph each time."""
+    found = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
+    return f" ({found[1]})" if found else ""
 
 
 def _end(executor: Any) -> None:
