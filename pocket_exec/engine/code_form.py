@@ -6,10 +6,11 @@ import ast
 import dis
 import hashlib
 import linecache
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import CodeType
+
+from pocket_exec.engine.syntax import compiled
 
 FUNCTION_NODES = (ast.FunctionDef, ast.AsyncFunctionDef)
 DOCUMENTED_NODES = (ast.Module, ast.ClassDef, *FUNCTION_NODES)
@@ -115,10 +116,7 @@ def _definitions(filename: str, source: str) -> dict[tuple[str, int], _Definitio
 
 def _compiled_definitions(filename: str, source: str) -> Iterator[tuple[tuple[str, int], _Definition]]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
-            module = compile(tree, filename, "exec", dont_inherit=True)
+        tree, module = compiled(source, filename)
     except (SyntaxError, ValueError):
         return
     codes: dict[tuple[str, int], list[CodeType]] = {}

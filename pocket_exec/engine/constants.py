@@ -12,7 +12,6 @@ import os
 import secrets
 import sys
 import threading
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from pocket_exec.engine.module_identity import is_library_file
+from pocket_exec.engine.syntax import parsed
 
 _TOKEN: int = secrets.randbits(64)
 """Processes of two machines may have one number."""
@@ -80,9 +80,7 @@ def _is_users(name: str, module: ModuleType) -> bool:
 def _written(file: Path) -> Iterator[tuple[str, Any]]:
     """Yield the globals that a file sets to what stands there, with the value that they have last."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(file.read_bytes())
+        tree = parsed(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return
     last: dict[str, ast.expr | None] = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
-import warnings
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from pocket_exec.engine.code_form import tree_form, without_docstrings
 from pocket_exec.engine.module_identity import ModuleIdentity, identity, identity_of_globals
+from pocket_exec.engine.syntax import parsed
 
 
 def read_source(module: ModuleIdentity) -> tuple[bytes, list[ModuleIdentity]]:
@@ -27,9 +27,7 @@ def read_source(module: ModuleIdentity) -> tuple[bytes, list[ModuleIdentity]]:
     except OSError:  # a namespace package, a file that is gone
         return b"", []
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(content)
+        tree = parsed(content)
     except (SyntaxError, ValueError):
         return hashlib.sha256(content).digest(), []
     names = sorted(set(_imported_names(tree, module.label)))

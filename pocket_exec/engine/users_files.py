@@ -12,6 +12,8 @@ from pathlib import Path
 
 import cloudpickle
 
+from pocket_exec.engine.syntax import parsed
+
 _COPY = re.compile(r'(?m)^  File "(?P<path>[^"]*?/(?:code|pocket-exec-code-[^/"]*)/(?P<name>[^"]+\.py))"')
 """A line of a traceback about a module of the code archive, which a worker unpacks into a directory of its own."""
 _BY_VALUE = re.compile(r'(?m)^  File "<dynamic-code>", line (?P<line>\d+), in (?P<name>.+)$')
@@ -60,7 +62,7 @@ def _has(file: str, name: str, line: int) -> bool:
 @cache
 def _functions(file: str) -> list[tuple[str, int, int]]:
     try:
-        tree = ast.parse(Path(file).read_bytes())
+        tree = parsed(Path(file).read_bytes())
     except (OSError, SyntaxError, ValueError):
         return []
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
