@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 FIRST_FLUSH_S = 0.2
 """Blocks are not written more often than that, however quickly it goes."""
-SHARE = 0.02
+SHARE = 0.015
 """The most of a run's time that is spent on writing blocks, and on tidying up what was written."""
 ROOM = 64 * 10**6
 """Bytes of blocks of single files; with more, neighbouring files are kept as one block."""
@@ -107,7 +107,7 @@ class FileLedger:
     def note(self, sums: Sums, dataset: int) -> None:
         """Write what has been finished as soon as that leaves the run its time.
 
-        A client that is killed loses what came since: after a write of 5 ms that is a quarter of a second.
+        A client that is killed loses what came since: after a write of 5 ms that is a third of a second.
         """
         self._dirty.add(dataset)
         if time.monotonic() - self._last >= max(FIRST_FLUSH_S, self._cost_s / SHARE):
