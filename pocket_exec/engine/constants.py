@@ -41,7 +41,9 @@ class Constants:
             return
         with _lock:
             for (module, name), value in _held.before.items():
-                setattr(sys.modules[module], name, value)
+                # The user's code may have unloaded it.
+                with suppress(KeyError):
+                    setattr(sys.modules[module], name, value)
             _held.before = {}
             for (module, name), value in self.values.items():
                 # What of it the function needs, it says itself.

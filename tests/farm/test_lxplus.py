@@ -20,8 +20,6 @@ from tests.unit.executors.test_proxy import proxy
 
 pytestmark = [pytest.mark.farm, pytest.mark.timeout(240)]
 
-REMOVED = "3"
-"""A job that was removed stands in the queue until its machine has said that it is over."""
 WAYS = {
     "apptainer in the command": ("dask@htcondor", ["--worker-image=auto"]),
     "MY.SingularityImage": ("dask@lxplus", ["--spool=false", NO_KERBEROS]),
@@ -38,6 +36,16 @@ def zmumu(farm: Farm, zmumu_files: dict[str, list[Path]]) -> Iterator[Zmumu]:
     made = analysis(farm, farm.home / "zmumu", samples(zmumu_files), LXPLUS)
     yield made
     shutil.rmtree(made.directory)
+
+
+def until_empty(farm: Farm) -> None:
+    """Wait for the end of removed jobs: each stands in the queue until its machine has said that it is over."""
+    end = time.monotonic() + 30
+    while jobs := farm.condor_jobs():
+        # Removed, every one of them.
+        assert {job.split()[1] for job in jobs} == {"3"}
+        assert time.monotonic() < end
+        time.sleep(0.2)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -109,7 +117,7 @@ def test_an_image_that_no_worker_sees_is_reported(zmumu: Zmumu, farm: Farm, runt
     said = zmumu.run(f"vanished-{runtime}", "dask@htcondor", *flags, status=4)
     assert "no worker can start" in said
     assert f"no image {image} on this machine" in said if runtime == "auto" else f"{image}" in said
-    assert not [job for job in farm.condor_jobs() if job.split()[1] != REMOVED]
+    until_empty(farm)
 
 
 @pytest.mark.parametrize("runtime", ["auto", "site"])
@@ -134,7 +142,7 @@ def test_an_image_that_vanishes_after_submission_is_reported(
     assert process.returncode == 4, said
     assert "no worker can start" in said
     assert str(image) in said
-    assert not [job for job in farm.condor_jobs() if job.split()[1] != REMOVED]
+    until_empty(farm)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def cuts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     yield importlib.import_module("my_cuts_of_this_test")
     Constants().hold()
     replace(Constants(), process=(0, 0)).hold()
-    del sys.modules["my_cuts_of_this_test"]
+    sys.modules.pop("my_cuts_of_this_test", None)
 
 
 def mine(constants: Constants) -> dict[str, object]:
@@ -87,3 +87,9 @@ def test_a_function_takes_them_along(cuts: Any) -> None:
     cuts.PT = 20
     travelled = pickle.loads(pickle.dumps(RunBatch(len)))
     assert mine(travelled._constants) == {"PT": 20}
+
+
+def test_a_module_that_was_unloaded_meanwhile_is_no_trouble(cuts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace(Constants({(cuts.__name__, "PT"): 20}), process=(0, 0)).hold()
+    monkeypatch.delitem(sys.modules, cuts.__name__)
+    replace(Constants(), process=(0, 0)).hold()
