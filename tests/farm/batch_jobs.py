@@ -80,6 +80,15 @@ def until(
     return found
 
 
+def until_logs(system: BatchSystem, ids: Sequence[str], submission: Submission, seconds: float = 30) -> None:
+    """Wait for all that running jobs have written: a job runs a moment before its first words are in its files."""
+    end = time.monotonic() + seconds
+    for job, name in zip(ids, submission.names, strict=True):
+        while (found := system.logs(job, submission, name)) != f"out of {name}\nerr of {name}\n":
+            assert time.monotonic() < end, found
+            time.sleep(0.3)
+
+
 def all_are(state: JobState, count: int) -> Callable[[Mapping[str, JobStatus]], bool]:
     """Return whether so many jobs are in a state, and none in another."""
     return lambda found: [status.state for status in found.values()] == [state] * count

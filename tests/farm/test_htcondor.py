@@ -9,7 +9,7 @@ import pytest
 
 from pocket_exec.batch.htcondor import HTCondor
 from pocket_exec.batch.system import JobState, Resources, SubmitError
-from tests.farm.batch_jobs import HOSTILE, MIB, InFarm, a_submission, all_are, nested, until
+from tests.farm.batch_jobs import HOSTILE, MIB, InFarm, a_submission, all_are, nested, until, until_logs
 from tests.farm_build.farm import Farm
 from tests.unit.batch.answers import htcondor_options
 
@@ -30,8 +30,7 @@ def test_jobs_are_submitted_by_one_command_looked_at_held_and_cancelled(farm: Fa
     assert ids == tuple(f"{cluster}.{number}" for number in range(3))
     found = until(system, ids, all_are(JobState.RUNNING, 3))
     assert {status.host for status in found.values()} != {""}
-    for job, name in zip(ids, submission.names, strict=True):
-        assert system.logs(job, submission, name) == f"out of {name}\nerr of {name}\n"
+    until_logs(system, ids, submission)
     system.cancel(ids[:1])
     farm.run(["condor_hold", ids[1]])
     found = until(
@@ -145,8 +144,7 @@ def test_spooled_jobs_bring_their_logs_home_and_leave_the_queue(farm: Farm, unsh
         system, ids, lambda found: [one.state for one in found.values()] == [JobState.FAILED, JobState.RUNNING]
     )
     assert found[ids[0]].exit_status == 71
-    for job, name in zip(ids, submission.names, strict=True):
-        assert system.logs(job, submission, name) == f"out of {name}\nerr of {name}\n"
+    until_logs(system, ids, submission)
     assert (submission.log_directory / f"{submission.names[0]}.err").exists()
     system.finish(ids[:1])
     system.cancel(ids[1:])

@@ -158,7 +158,7 @@ def test_an_image_that_does_not_fit_is_told_before_anything_is_computed(
     zmumu: Zmumu, farm: Farm, image: str, told: str
 ) -> None:
     said = zmumu.run(f"image-{image}", "dask@htcondor", f"--worker-image={farm.images[image]}", status=4)
-    assert re.search(r"no worker can start: [12] jobs? failed alike", said)
+    assert re.search(r"no worker can start: \d jobs? failed alike", said)
     assert told in said
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from pocket_exec.batch.slurm import Slurm
 from pocket_exec.batch.system import JobState, Resources, SubmitError
-from tests.farm.batch_jobs import HOSTILE, MIB, InFarm, a_submission, all_are, nested, until
+from tests.farm.batch_jobs import HOSTILE, MIB, InFarm, a_submission, all_are, nested, until, until_logs
 from tests.farm_build.farm import Farm
 from tests.unit.batch.answers import slurm_options
 
@@ -28,9 +28,7 @@ def test_jobs_are_submitted_as_one_array_looked_at_suspended_and_cancelled(farm:
     assert ids == tuple(f"{array}_{number}" for number in range(3))
     found = until(system, ids, all_are(JobState.RUNNING, 3))
     assert {status.host for status in found.values()} != {""}
-    until(system, ids, lambda _: all((submission.log_directory / f"{name}.err").exists() for name in submission.names))
-    for job, name in zip(ids, submission.names, strict=True):
-        assert system.logs(job, submission, name) == f"out of {name}\nerr of {name}\n"
+    until_logs(system, ids, submission)
     system.cancel(ids[:1])
     farm.run(["scontrol", "suspend", ids[1]], root=True)
     found = until(system, ids, lambda found: found[ids[0]].state.over and found[ids[1]].state is JobState.HELD)
