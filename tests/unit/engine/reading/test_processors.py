@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
 import cloudpickle
@@ -85,6 +86,47 @@ def test_one_with_a_large_table_is_kept(make: Any) -> None:
     assert len({id(each) for each in lent(packed(Tables(make())), 5)}) == 2
 
 
+class Selections(Slow):
+    """Names what it returns by what it holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.selections = [f"pt > {number}" for number in range(10, 15)]
+        self.cuts = {"pt": [float(number) for number in range(10, 15)]}
+
+
+def test_one_whose_result_holds_parts_of_it_is_kept_and_not_said_to_change() -> None:
+    source, results, found = packed(Selections()), [], []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(5):
+            with source.lent() as processor:
+                found.append(processor)
+                results.append(dict(zip(processor.selections, processor.cuts["pt"], strict=True)))
+    assert len({id(each) for each in found}) == 2
+
+
+class Objects(Slow):
+    """Holds an array of objects, in a container."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.content = {"of": np.array([[], None], dtype=object)}
+
+
+def test_a_change_in_an_array_of_objects_is_seen() -> None:
+    seen: list[int] = []
+
+    def change(processor: Objects) -> None:
+        events = processor.content["of"][0]
+        seen.append(len(events))
+        events.append(1)
+
+    with pytest.warns(UserWarning, match="content"):
+        lent(packed(Objects()), 5, change)
+    assert seen == [0] * 5
+
+
 @pytest.mark.parametrize(("make", "key", "value"), [(table, "run 7", 7.5), (arrays, 7, np.full(50, 7.5))])
 def test_a_change_deep_in_a_large_table_is_seen(make: Any, key: Any, value: Any) -> None:
     seen: list[float] = []
@@ -128,16 +170,18 @@ def test_one_that_runner_does_not_pack_is_always_the_same() -> None:
 def test_looking_for_changes_never_costs_more_than_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[int] = []
     monkeypatch.setattr(processors, "DEAR_S", 0.0)
-    real = processors._state
+    real = processors._checksum
 
-    def slow(processor: Any) -> int | None:
+    def slow(value: Any, **how: Any) -> int | None:
+        if not isinstance(value, Slow):
+            return real(value, **how)
         looked.append(1)
         end = time.thread_time() + 0.05
         while time.thread_time() < end:
             pass
-        return real(processor)
+        return real(value, **how)
 
-    monkeypatch.setattr(processors, "_state", slow)
+    monkeypatch.setattr(processors, "_checksum", slow)
     lent(packed(Slow()), 6)
     assert len(looked) == 1
 
