@@ -22,6 +22,8 @@ from pocket_exec.engine.users_files import with_users_files
 
 LISTED_BYTES = 10**6
 """Larger sums of files are not kept for the ledger as well: it gets what they have become by then."""
+ALL_LISTED, ALL_LISTED_BYTES = 1000, 16 * 10**6
+"""Nor are more of a dataset at a time: what takes long to write would take all the longer the next time."""
 
 
 class DatasetSum:
@@ -43,6 +45,7 @@ class DatasetSum:
         self._counted = True
         self._kept = kept
         self._finished: list[Part] = []
+        self._finished_bytes = 0
         self._finished_unlisted = False
         self._holes: list[int] = []
 
@@ -104,8 +107,12 @@ class DatasetSum:
         """Return a block of whole files as it is added: what waits for the ledger must not become part of a sum."""
         if not self._kept:
             return block
-        if block.size > LISTED_BYTES:
+        if self._finished_unlisted or block.size > LISTED_BYTES:
             self._finished_unlisted = True
+            return block
+        self._finished_bytes += block.size
+        if len(self._finished) == ALL_LISTED or self._finished_bytes > ALL_LISTED_BYTES:
+            self._finished, self._finished_bytes, self._finished_unlisted = [], 0, True
             return block
         self._finished.append(Part(None, block, self._counted))
         return replace(block, own=False)
@@ -129,7 +136,7 @@ class DatasetSum:
 
     def finished_files(self, wanted: Wanted) -> Iterator[Part]:
         """Yield the sums of whole files, one or some together, that have been finished since the last call."""
-        finished, self._finished = self._finished, []
+        finished, self._finished, self._finished_bytes = self._finished, [], 0
         yield from (p for p in finished if wanted(p.file, p.block.level, p.block.index) and self._without_holes(p))
         if self._finished_unlisted:
             self._finished_unlisted = False

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import os
 import secrets
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,9 @@ SHARE = 0.015
 ROOM = 64 * 10**6
 """Bytes of blocks of single files; with more, neighbouring files are kept as one block."""
 SEGMENTS = 64
-"""Files of the ledger; with more, they are written anew as one."""
+"""Files of about one size that a ledger has; with more, these are written anew as one."""
+ABOUT_ONE_SIZE = 16
+"""Times larger than the smallest of them: so each block is written anew a few times, however many results there are."""
 
 
 class FileLedger:
@@ -116,7 +119,7 @@ class FileLedger:
     def flush(self, sums: Sums) -> None:
         """Write what is not yet written, and drop what is no longer needed."""
         begin = time.monotonic()
-        dirty, self._dirty = sorted(self._dirty), set()
+        dirty = sorted(self._dirty)
         if dirty and not self._broken:
             try:
                 for dataset in dirty:
@@ -124,17 +127,19 @@ class FileLedger:
                     # What a write that failed had been given is told as part of a larger sum only.
                     files = sums.merged if dataset in self._unwritten else sums.finished_files
                     self._write(dataset, itertools.chain(files(dataset, wanted), sums.open_blocks(dataset, wanted)))
-                self._unwritten.clear()
                 if self._bytes(self._live_keys()) > ROOM:
                     for dataset in dirty:
                         self._write(dataset, sums.merged(dataset, partial(self._wanted, dataset)))
                 self._compact()
                 for dataset in dirty:
                     sums.written(dataset)
-            except (OutputDirectoryError, OSError) as error:
-                # There may be room again the next time.
-                self._dirty.update(dirty)
+                self._dirty.clear()
+                self._unwritten.clear()
+            except BaseException as error:
+                # There may be room again the next time, or the end of an interrupted run is the next time.
                 self._unwritten.update(dirty)
+                if not isinstance(error, (OutputDirectoryError, OSError)):
+                    raise
                 self._warn(str(error))
         self._last = time.monotonic()
         self._cost_s = self._last - begin
@@ -219,7 +224,8 @@ class FileLedger:
         if self._cuts:
             write_cuts(self._directory, self._cuts)
             self._cuts = None
-        self._hold(write_segment(self._new_path(), [block for _, block in blocks]))
+        entries, packed = zip(*(block for _, block in blocks), strict=True)
+        self._hold(write_segment(self._new_path(), entries, packed))
         for place, (entry, _) in blocks:
             self._put(place, entry.key)
 
@@ -268,7 +274,7 @@ class FileLedger:
     def _put(self, place: Place, key: str) -> None:
         """Note that a block is there; those that it is the sum of are no longer needed, save one that is all of it."""
         live = self._live.setdefault((place.dataset, place.file), {})
-        for other in [other for other in live if _within(other, place)] if place.level else ():
+        for other in _within(place, live):
             self._superseded.add(live.pop(other))
         if place.file is None:
             for file in range(place.index << place.level, (place.index + 1) << place.level):
@@ -296,27 +302,41 @@ class FileLedger:
         for segment in [one for one in self._segments if all(e.key in self._superseded for e in one.entries)]:
             self._drop(segment)
         dead = sum(e.size for segment in self._segments for e in segment.entries if e.key in self._superseded)
-        needed = self._bytes(key for key in self._where if key not in self._superseded)
-        if len(self._segments) <= SEGMENTS and dead <= needed + 10**6:
-            return
-        kept = list(self._kept())
-        old = list(self._segments)
-        whole = write_segment(self._new_path(), kept)
-        for segment in old:
+        if dead > sum(segment.size for segment in self._segments) - dead + 10**6:
+            self._write_anew([one for one in self._segments if any(e.key in self._superseded for e in one.entries)])
+        sizes: dict[int, list[Segment]] = {}
+        for segment in self._segments:
+            sizes.setdefault(int(math.log(segment.size + 1, ABOUT_ONE_SIZE)), []).append(segment)
+        for alike in sizes.values():
+            if len(alike) > SEGMENTS:
+                self._write_anew(alike)
+
+    def _write_anew(self, segments: Sequence[Segment]) -> None:
+        """Write what is needed of some files as one, block by block: all of them together may be large."""
+        whole: Segment | None = None
+        while whole is None:
+            needed = [
+                (segment, entry)
+                for segment in segments
+                for entry in segment.entries
+                if entry.key not in self._superseded and self._where.get(entry.key, (None,))[0] is segment
+            ]
+            with Reader() as reader:
+                packed = (self._sound(reader, segment, entry.key) for segment, entry in needed)
+                with suppress(SegmentError):
+                    whole = write_segment(self._new_path(), [entry for _, entry in needed], packed)
+        for segment in segments:
             self._drop(segment)
         self._hold(whole)
 
-    def _kept(self) -> Iterator[tuple[Entry, bytes]]:
-        with Reader() as reader:
-            for key, (segment, entry) in self._where.items():
-                if key not in self._superseded:
-                    try:
-                        data = reader.packed(segment, key)
-                    except SegmentError as error:
-                        # What this run had no use for may be damaged without being noticed before.
-                        log.warning("a block of %s is left out: %s", segment.path, error)
-                    else:
-                        yield entry, data
+    def _sound(self, reader: Reader, segment: Segment, key: str) -> bytes:
+        try:
+            return reader.packed(segment, key)
+        except SegmentError as error:
+            # What this run had no use for may be damaged without being noticed before.
+            log.warning("a block of %s is left out: %s", segment.path, error)
+            self._superseded.add(key)
+            raise
 
     def _drop(self, segment: Segment) -> None:
         self._segments.remove(segment)
@@ -349,5 +369,15 @@ def not_trusted(directory: Path) -> str:
     return "others than you may write to it" if status.st_mode & stat.S_IWOTH else ""
 
 
-def _within(inner: Place, outer: Place) -> bool:
-    return inner.level < outer.level and inner.index >> (outer.level - inner.level) == outer.index
+def _within(place: Place, live: Collection[Place]) -> list[Place]:
+    """Return those of some blocks that a larger one holds, by whichever are fewer: they, or all that it can hold."""
+    if 2 << place.level > len(live):
+        return [
+            one for one in live if one.level < place.level and one.index >> (place.level - one.level) == place.index
+        ]
+    inner = (
+        Place(place.dataset, place.file, level, index)
+        for level in range(place.level)
+        for index in range(place.index << (place.level - level), (place.index + 1) << (place.level - level))
+    )
+    return [one for one in inner if one in live]

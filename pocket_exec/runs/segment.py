@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -65,6 +65,11 @@ class Segment:
         offsets = itertools.accumulate((entry.size for entry in self.entries), initial=self.start)
         return {entry.key: (offset, entry) for offset, entry in zip(offsets, self.entries, strict=False)}
 
+    @cached_property
+    def size(self) -> int:
+        """Bytes of the packed sums."""
+        return sum(entry.size for entry in self.entries)
+
 
 class Reader:
     """Reads packed sums; a file of which one was read stays open until the end of the ``with`` block."""
@@ -120,21 +125,21 @@ def packed_entry(key: str, data: bytes, *, leaves: int, counted: bool, what: str
     return Entry(key, leaves, counted, what, chunks, events, len(data), hashlib.sha256(data).hexdigest())
 
 
-def write_segment(path: Path, blocks: Sequence[tuple[Entry, bytes]]) -> Segment:
-    """Write a file whole or not at all.
+def write_segment(path: Path, entries: Sequence[Entry], packed: Iterable[bytes]) -> Segment:
+    """Write a file whole or not at all: ``entries``, and of each its packed sum, one at a time.
 
     Raises:
         OutputDirectoryError: the storage fails.
     """
-    header = json.dumps([asdict(entry) for entry, _ in blocks]).encode()
+    header = json.dumps([asdict(entry) for entry in entries]).encode()
     first = FORMAT + f"{len(header)} {hashlib.sha256(header).hexdigest()}\n".encode() + header
 
     def write(stream: BinaryIO) -> None:
         stream.write(first)
-        stream.writelines(data for _, data in blocks)
+        stream.writelines(packed)
 
     atomic_write(path, write)
-    return Segment(path, tuple(entry for entry, _ in blocks), len(first))
+    return Segment(path, tuple(entries), len(first))
 
 
 def read_segment(path: Path) -> Segment:
