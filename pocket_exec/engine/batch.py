@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
+
+import cloudpickle
 
 from pocket_exec.engine.addition import merge
 from pocket_exec.engine.chunk import Answer, attempt
@@ -15,6 +18,7 @@ from pocket_exec.engine.fold import Block, Fold
 from pocket_exec.engine.leaving import stays_for
 from pocket_exec.engine.ownership import ours
 from pocket_exec.engine.reading import announced
+from pocket_exec.engine.unpickling import loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +87,16 @@ class RunBatch:
         self._constants = constants
 
     def __reduce__(self) -> Any:
-        return _arrived, (self.function, self.add, changed_constants())
+        # By itself: as it is loaded, it imports modules that may take constants over.
+        return _arrived, (changed_constants(), cloudpickle.dumps(self.function), self.add)
 
     def __call__(self, batch: Batch) -> BatchDone:
         """Process the chunks of ``batch``, as many as there is time for; what one of them raises costs no other."""
+        with self._constants.held() if self._constants is not None else nullcontext():
+            return self._done(batch)
+
+    def _done(self, batch: Batch) -> BatchDone:
         begin = time.perf_counter()
-        if self._constants is not None:
-            self._constants.hold()
         done, sums = BatchDone(), Sums(batch.files)
         with announced([item for _, _, item in _chunks(batch)]):
             for position, (span, number, item) in enumerate(_chunks(batch)):
@@ -113,8 +120,9 @@ class RunBatch:
         return done
 
 
-def _arrived(function: Callable[[Any], Any], add: bool, constants: Constants) -> RunBatch:
-    return RunBatch(function, add=add, constants=constants)
+def _arrived(constants: Constants, function: bytes, add: bool) -> RunBatch:
+    with constants.held():
+        return RunBatch(loads(function), add=add, constants=constants)
 
 
 def _chunks(batch: Batch) -> Iterator[tuple[Span, int, Any]]:

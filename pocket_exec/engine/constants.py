@@ -6,69 +6,92 @@ differs from the file travels with the function.
 
 from __future__ import annotations
 
-import ast
+import copy
 import importlib
 import os
 import secrets
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
 from pocket_exec.engine.module_identity import is_library_file
-from pocket_exec.engine.syntax import parsed
+from pocket_exec.engine.written import Written
 
 _TOKEN: int = secrets.randbits(64)
 """Processes of two machines may have one number."""
 _ALONE = (type(None), bool, int, float, complex, str, bytes)
 _TOGETHER = (tuple, list, set, frozenset)
+_LARGEST = 10**6
+"""Bytes of an array that travels; a larger one is a table, not a constant."""
 
 
 @dataclass(frozen=True)
 class Constants:
-    """Values by the names of module and global, and the process that they are from."""
+    """Values by the names of module and global, ``Class.attribute`` among these, and the process that they are from."""
 
     values: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     process: tuple[int, int] = field(default_factory=lambda: (os.getpid(), _TOKEN))
 
-    def hold(self) -> None:
-        """Give modules of a worker's process these values, and those of another call before it their own again."""
-        if self is _held.now or self.process == (os.getpid(), _TOKEN):
+    @cached_property
+    def told(self) -> Any:
+        """What tells these values from others."""
+        return {name: _told(value) for name, value in self.values.items()}
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Have these values in the modules of a worker's process while the block runs; they stay until others come.
+
+        Blocks that want others wait for each other: a worker may have several threads, and work for several runs.
+        """
+        if self.process == (os.getpid(), _TOKEN):
+            yield
             return
-        with _lock:
-            for (module, name), value in _held.before.items():
-                # The user's code may have unloaded it.
-                with suppress(KeyError):
-                    setattr(sys.modules[module], name, value)
-            _held.before = {}
-            for (module, name), value in self.values.items():
-                # What of it the function needs, it says itself.
-                with suppress(Exception):
-                    there = importlib.import_module(module)
-                    _held.before[module, name] = getattr(there, name)
-                    setattr(there, name, value)
-            _held.now = self
+        with _held.changed:
+            while _held.blocks and not _held.are(self):
+                _held.changed.wait()
+            if not _held.are(self):
+                _held.become(self)
+            _held.blocks += 1
+        try:
+            yield
+        finally:
+            with _held.changed:
+                _held.blocks -= 1
+                _held.changed.notify_all()
 
 
 def changed_constants() -> Constants:
     """Return the globals of the user's modules whose plain value is another one than the file gives them.
 
-    What the file computes is not looked at: it may well differ from machine to machine.
+    What the file computes is not looked at: it may well differ from machine to machine. Nor is what functions change:
+    that is state, and each process has its own.
     """
-    found: dict[tuple[str, str], Any] = {}
-    for name, module in sys.modules.copy().items():
+    modules = {
+        name: module
+        for name, module in sys.modules.copy().items()
         # Objects of other kinds stand there, too.
-        if type(module) is not ModuleType or name == "__main__" or not _is_users(name, module):
-            continue
-        for constant, written in _written(Path(str(module.__file__))):
-            now = vars(module).get(constant, written)
-            # Of equal values of different types, as of the signs of zero, only the text tells.
-            if _is_plain(now) and repr(now) != repr(written):
+        if type(module) is ModuleType and name != "__main__" and _is_users(name, module)
+    }
+    written = Written({name: str(module.__file__) for name, module in modules.items()})
+    found: dict[tuple[str, str], Any] = {}
+    for name, module in modules.items():
+        for constant, value in written.constants(name).items():
+            now = _now(module, constant, value)
+            if _differ(now, value):
                 found[name, constant] = now
+    # On a worker they are taken over when their source may have its own value already, or not yet.
+    for name, module in modules.items():
+        for constant, source in written.taken_over(name).items():
+            if source in found and (name, constant) not in found:
+                now = _now(module, constant, found[source])
+                with suppress(_NotPlainError):
+                    _told(now)
+                    found[name, constant] = now
     return Constants(found)
 
 
@@ -79,38 +102,84 @@ def _is_users(name: str, module: ModuleType) -> bool:
     return not is_library_file(file, top)
 
 
-def _written(file: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the globals that a file sets to what stands there, with the value that they have last."""
+def _now(module: ModuleType, constant: str, default: Any) -> Any:
+    """Return a constant's value; an attribute's only where it is the class's own."""
+    owner, _, name = constant.rpartition(".")
+    place = vars(module).get(owner) if owner else module
+    return vars(place).get(name, default) if isinstance(place, type | ModuleType) else default
+
+
+def _differ(now: Any, written: Any) -> bool:
     try:
-        tree = parsed(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return
-    last: dict[str, ast.expr | None] = {}
-    for node in tree.body:
-        if isinstance(node, ast.Assign):
-            last.update((target.id, node.value) for target in node.targets if isinstance(target, ast.Name))
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            last[node.target.id] = node.value
-    for name, value in last.items():
-        with suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            if value is not None:
-                yield name, ast.literal_eval(value)
+        return bool(_told(now) != _told(written))
+    except (_NotPlainError, RecursionError):
+        return False
 
 
-def _is_plain(value: Any) -> bool:
+class _NotPlainError(Exception):
+    """A value is no constant."""
+
+
+def _told(value: Any) -> Any:
+    """Return what tells a plain value from others; of equal values of different types, as of signs of zero, too."""
     kind = type(value)
+    if kind in _ALONE:
+        return repr(value)
     if kind is dict:
-        return all(_is_plain(key) and _is_plain(part) for key, part in value.items())
-    return kind in _ALONE or (kind in _TOGETHER and all(map(_is_plain, value)))
+        return [(_told(key), _told(part)) for key, part in value.items()]
+    if kind in _TOGETHER:
+        parts = list(map(_told, value))
+        return kind.__name__, parts if kind in (tuple, list) else sorted(parts, key=repr)
+    numpy = sys.modules.get("numpy")
+    array = numpy is not None and (isinstance(value, numpy.generic) or kind is numpy.ndarray)
+    if array and not value.dtype.hasobject and value.nbytes <= _LARGEST:
+        return kind.__name__, value.dtype.str, value.shape, value.tobytes()
+    raise _NotPlainError
 
 
 class _Held:
-    """What this process has instead of what the files say, and what that was."""
+    """What this process has instead of what the files say, what that was, and how many blocks rely on it."""
 
     def __init__(self) -> None:
-        self.now: Constants | None = None
-        self.before: dict[tuple[str, str], Any] = {}
+        self.changed = threading.Condition()
+        self.blocks = 0
+        self._now = Constants()
+        self._before: list[tuple[str, str, Any]] = []
+
+    def are(self, wanted: Constants) -> bool:
+        """Whether the modules have these values."""
+        return wanted is self._now or bool(wanted.told == self._now.told)
+
+    def become(self, wanted: Constants) -> None:
+        """Give the modules these values, and others that have been given one their own again."""
+        for module, name, value in reversed(self._before):
+            # The user's code may have unloaded it.
+            with suppress(Exception):
+                _put(sys.modules[module], name, value)
+        self._before.clear()
+        for module in dict.fromkeys(module for module, _ in wanted.values):
+            # What of it the function needs, it says itself.
+            with suppress(Exception):
+                importlib.import_module(module)
+        # Only now: one of them may take another's over as it is imported.
+        for (module, name), value in wanted.values.items():
+            with suppress(Exception):
+                self._before.append((module, name, _put(sys.modules[module], name, value)))
+        self._now = wanted
+
+
+def _put(module: ModuleType, constant: str, value: Any) -> Any:
+    """Set a constant and return what it was; a container gets another content, as others may hold it, too."""
+    owner, _, name = constant.rpartition(".")
+    place: Any = getattr(module, owner) if owner else module
+    there = getattr(place, name)
+    if type(there) is type(value) and isinstance(there, (dict, list, set)):
+        before = copy.copy(there)
+        there.clear()
+        (there.extend if isinstance(there, list) else there.update)(copy.deepcopy(value))
+        return before
+    setattr(place, name, copy.deepcopy(value))
+    return there
 
 
 _held = _Held()
-_lock = threading.Lock()

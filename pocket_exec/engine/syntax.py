@@ -9,9 +9,10 @@ from __future__ import annotations
 import ast
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import CodeType
+from typing import Any
 
 _lock = threading.Lock()
 
@@ -35,6 +36,13 @@ def compiled(source: str, filename: str) -> tuple[ast.Module, CodeType]:
     with _alone():
         tree = ast.parse(source)
         return tree, compile(tree, filename, "exec", dont_inherit=True)
+
+
+def evaluated(node: ast.expr, names: Mapping[str, Any]) -> Any:
+    """Return the value of an expression in which nothing but these names is known; it raises what it raises."""
+    with _alone():
+        code = compile(ast.Expression(node), "<expression>", "eval", dont_inherit=True)
+    return eval(code, {"__builtins__": {}}, names)
 
 
 @contextmanager

@@ -5,18 +5,26 @@ from __future__ import annotations
 import importlib
 import pickle
 import sys
+import threading
+import time
 from collections.abc import Iterator
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
+import numpy as np
 import pytest
 
+from pocket_exec.engine import constants
 from pocket_exec.engine.batch import RunBatch
 from pocket_exec.engine.constants import Constants, changed_constants
 
 SOURCE = """\
+import math
 import os
+
+import numpy as np
 
 PT = 10
 ETA: float = 2.4
@@ -27,6 +35,40 @@ SCALE = 2
 UNSET: int
 HOME = os.environ.get("HOME")
 SQUARE = PT * PT
+LOW, HIGH = 70, 110
+BINS = np.linspace(0, 100, 51)
+TURN = 2 * math.pi
+READY = False
+CACHE = {}
+SEEN = []
+SWITCHED = 1
+if os.environ.get("NOT_SET"):
+    SWITCHED = 2
+
+
+class Muon:
+    pt = 20
+
+
+class Counter:
+    calls = 0
+
+    @classmethod
+    def count(cls):
+        cls.calls += 1
+
+
+def get(key):
+    global READY
+    READY = True
+    SEEN.append(key)
+    CACHE[key] = key
+"""
+
+
+# A second module, which takes constants of the first over.
+TAKES = """\
+from my_cuts_of_this_test import CUTS, PT as LOWEST
 """
 
 
@@ -34,19 +76,33 @@ SQUARE = PT * PT
 def cuts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A user's module, just imported."""
     (tmp_path / "my_cuts_of_this_test.py").write_text(SOURCE)
+    (tmp_path / "my_selection_of_this_test.py").write_text(TAKES)
     monkeypatch.syspath_prepend(tmp_path)
     yield importlib.import_module("my_cuts_of_this_test")
-    Constants().hold()
-    replace(Constants(), process=(0, 0)).hold()
-    sys.modules.pop("my_cuts_of_this_test", None)
+    elsewhere({})
+    for name in ("my_cuts_of_this_test", "my_selection_of_this_test"):
+        sys.modules.pop(name, None)
 
 
-def mine(constants: Constants) -> dict[str, object]:
-    return {name: value for (module, name), value in constants.values.items() if module == "my_cuts_of_this_test"}
+@pytest.fixture
+def selection(cuts: Any) -> Any:
+    """A module that has taken its constants over."""
+    return importlib.import_module("my_selection_of_this_test")
 
 
-def test_what_stands_in_the_file_is_not_changed(cuts: Any) -> None:
+def mine(found: Constants, module: str = "my_cuts_of_this_test") -> dict[str, object]:
+    return {name: value for (of, name), value in found.values.items() if of == module}
+
+
+def elsewhere(values: dict[tuple[str, str], Any]) -> None:
+    """Hold values as a worker's process does."""
+    with Constants(values, process=(0, 0)).held():
+        pass
+
+
+def test_what_stands_in_the_file_is_not_changed(cuts: Any, selection: Any) -> None:
     assert mine(changed_constants()) == {}
+    assert mine(changed_constants(), selection.__name__) == {}
 
 
 def test_changed_are_plain_values_that_the_file_sets_otherwise(cuts: Any) -> None:
@@ -57,39 +113,136 @@ def test_changed_are_plain_values_that_the_file_sets_otherwise(cuts: Any) -> Non
     cuts.NAMES = object()
     # What the file computes may differ from machine to machine.
     cuts.HOME = "/elsewhere"
-    cuts.SQUARE = 0
     cuts.NEW = 1
     found = mine(changed_constants())
     assert found == {"PT": 10.0, "ETA": 2.1, "CUTS": {"pt": 20, "tight": (1, 2)}, "SCALE": 1}
     assert type(found["PT"]) is float
 
 
+def test_arithmetic_tuples_arrays_and_attributes_of_classes_are_constants_too(cuts: Any) -> None:
+    cuts.SQUARE = 99
+    cuts.LOW, cuts.HIGH = 1, 2
+    cuts.BINS = np.linspace(0, 1, 3)
+    cuts.Muon.pt = 25
+    cuts.TURN = 3.0
+    found = mine(changed_constants())
+    bins: Any = found.pop("BINS")
+    assert bins.tolist() == [0, 0.5, 1]
+    assert found == {"SQUARE": 99, "LOW": 1, "HIGH": 2, "Muon.pt": 25, "TURN": 3.0}
+
+
+def test_a_number_of_numpy_is_a_value_like_others(cuts: Any) -> None:
+    cuts.PT = np.arange(20, 40, 5)[1]
+    assert mine(changed_constants()) == {"PT": 25}
+
+
+def test_what_functions_change_is_state_and_no_constant(cuts: Any) -> None:
+    cuts.READY, cuts.CACHE["a"], cuts.SWITCHED, cuts.Counter.calls = True, 1, 5, 7
+    cuts.SEEN.append(1)
+    assert mine(changed_constants()) == {}
+
+
+def test_a_large_table_does_not_travel(cuts: Any) -> None:
+    cuts.BINS = np.zeros(200_000)
+    assert mine(changed_constants()) == {}
+
+
+def test_a_list_that_holds_itself_is_no_constant(cuts: Any) -> None:
+    names: list[Any] = []
+    names.append(names)
+    cuts.NAMES = names
+    assert mine(changed_constants()) == {}
+
+
+def test_what_a_module_has_taken_over_is_as_it_is_here(cuts: Any, selection: Any) -> None:
+    cuts.PT = 20
+    assert mine(changed_constants(), selection.__name__) == {"LOWEST": 10}
+    selection.LOWEST = 20
+    assert mine(changed_constants(), selection.__name__) == {"LOWEST": 20}
+    cuts.PT = 10
+    assert mine(changed_constants(), selection.__name__) == {"LOWEST": 20}
+
+
 def test_a_worker_holds_what_came_last_and_nothing_of_what_came_before(cuts: Any) -> None:
-    elsewhere = (0, 0)
     name = cuts.__name__
-    replace(Constants({(name, "PT"): 20, (name, "SCALE"): 5}), process=elsewhere).hold()
-    assert (cuts.PT, cuts.SCALE) == (20, 5)
-    replace(Constants({(name, "SCALE"): 6, ("no_such_module", "X"): 1}), process=elsewhere).hold()
-    assert (cuts.PT, cuts.SCALE) == (10, 6)
-    replace(Constants(), process=elsewhere).hold()
+    elsewhere({(name, "PT"): 20, (name, "SCALE"): 5, (name, "Muon.pt"): 30})
+    assert (cuts.PT, cuts.SCALE, cuts.Muon.pt) == (20, 5, 30)
+    elsewhere({(name, "SCALE"): 6, ("no_such_module", "X"): 1})
+    assert (cuts.PT, cuts.SCALE, cuts.Muon.pt) == (10, 6, 20)
+    elsewhere({})
     assert (cuts.PT, cuts.SCALE) == (10, 2)
+
+
+def test_who_holds_a_container_sees_its_new_content_and_later_the_old(cuts: Any, selection: Any) -> None:
+    held, given = selection.CUTS, {"pt": [20]}
+    elsewhere({(cuts.__name__, "CUTS"): given})
+    assert held is cuts.CUTS
+    assert held == {"pt": [20]}
+    held["pt"].append(30)
+    elsewhere({})
+    assert held == {"pt": 10, "tight": (1, 2)}
+    assert given == {"pt": [20]}
 
 
 def test_in_the_process_that_they_are_from_nothing_is_set(cuts: Any) -> None:
     cuts.PT = 20
-    constants = changed_constants()
+    found = changed_constants()
     cuts.PT = 30
-    constants.hold()
-    assert cuts.PT == 30
+    with found.held():
+        assert cuts.PT == 30
 
 
-def test_a_function_takes_them_along(cuts: Any) -> None:
-    cuts.PT = 20
-    travelled = pickle.loads(pickle.dumps(RunBatch(len)))
-    assert mine(travelled._constants) == {"PT": 20}
+def test_a_function_takes_them_along_and_is_loaded_where_they_are_set(
+    cuts: Any, selection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its module is imported as it is loaded, and takes constants over."""
+    cuts.PT = selection.LOWEST = 20
+    travelling = cloudpickle.dumps(RunBatch(partial(getattr, selection, "LOWEST")))
+    # As in another process, which has imported neither.
+    monkeypatch.setattr(constants, "_TOKEN", 0)
+    monkeypatch.delitem(sys.modules, cuts.__name__)
+    monkeypatch.delitem(sys.modules, selection.__name__)
+    arrived = pickle.loads(travelling)
+    assert arrived.function() == 20
+    assert importlib.import_module(cuts.__name__).PT == 20
+    assert importlib.import_module(cuts.__name__) is not cuts
+
+
+def test_threads_of_a_worker_never_see_another_value(cuts: Any) -> None:
+    name, seen = cuts.__name__, set[tuple[int, int]]()
+    start = threading.Barrier(4)
+
+    def work(value: int) -> None:
+        start.wait()
+        for _ in range(20):
+            # Each thread has loaded them by itself.
+            with Constants({(name, "PT"): value}, process=(0, 0)).held():
+                for _ in range(200):
+                    seen.add((value, cuts.PT))
+                time.sleep(0)
+
+    threads = [threading.Thread(target=work, args=(value,)) for value in (20, 20, 30, 30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert seen == {(20, 20), (30, 30)}
+
+
+def test_threads_that_want_the_same_do_not_wait_for_each_other(cuts: Any) -> None:
+    both = threading.Barrier(2, timeout=30)
+
+    def work() -> None:
+        with Constants({(cuts.__name__, "PT"): 20}, process=(0, 0)).held():
+            both.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    work()
+    thread.join(30)
 
 
 def test_a_module_that_was_unloaded_meanwhile_is_no_trouble(cuts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    replace(Constants({(cuts.__name__, "PT"): 20}), process=(0, 0)).hold()
+    elsewhere({(cuts.__name__, "PT"): 20})
     monkeypatch.delitem(sys.modules, cuts.__name__)
-    replace(Constants(), process=(0, 0)).hold()
+    elsewhere({})
