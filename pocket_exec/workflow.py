@@ -23,6 +23,7 @@ from pocket_exec.engine.chunks import (
     needed,
     read_metadata,
     too_many,
+    versions,
     work_items,
 )
 from pocket_exec.engine.executor import PocketExecutor, Report, nothing_succeeded, told
@@ -93,6 +94,7 @@ class _Run:
         kept = kept_cuts(out.path / LEDGER) if out is not None and not prepared.request.fresh else {}
         self._cut = Cut(options.chunksize, options.align_clusters, options.limit_chunks, kept)
         self._cuts: Cuts = {}
+        self._versions: dict[Key, str] = {}
         self._cache = MetadataCache.load(default_path())
         self._fileset: Fileset = prepared.fileset
         self._units = list(prepared.units)
@@ -119,6 +121,7 @@ class _Run:
             if note := far_below_a_basket(self._fileset, infos, self._cut):
                 log.warning("%s", note)
             self._cuts = auto_cuts(self._fileset, infos, self._cut)
+            self._versions = versions(infos)
             items = work_items(self._fileset, infos, self._cut)
             return self._process(executor, items, unreadable)
 
@@ -178,9 +181,8 @@ class _Run:
         if self._out is None:
             return False
         items = work_items(self._fileset, infos, self._cut)
-        key, caveat = content_key(
-            self._prepared.analysis, self._fileset, items, self._prepared.options, self._course.engine
-        )
+        analysis, options = self._prepared.analysis, self._prepared.options
+        key, caveat = content_key(analysis, self._fileset, items, versions(infos), options, self._course.engine)
         if caveat:
             log.warning("%s", caveat)
         self._course.key = key
@@ -301,7 +303,8 @@ class _Run:
         # Written when the run began: one that was killed has left it, too.
         then = self._course.previous.key if self._course.previous is not None else None
         changes = shortened(differences(then, key)) if then is not None else ()
-        ledger = FileLedger(self._out.path / LEDGER, contexts(key, self._fileset), changes, self._cuts)
+        shared = contexts(key, self._fileset)
+        ledger = FileLedger(self._out.path / LEDGER, shared, changes, self._cuts, self._versions)
         if self._prepared.request.fresh:
             ledger.clear()
         return ledger

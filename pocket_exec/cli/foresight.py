@@ -48,7 +48,7 @@ def foreseen(prepared: Prepared, outputdir: Path) -> Sequence[str]:
 
 def _key(prepared: Prepared, directory: Path) -> ContentKey | None:
     """Return what decides the content of the results; None where files, or a factory of the user's, have a say yet."""
-    from pocket_exec.engine.chunks import Cut, from_cache, needed, work_items
+    from pocket_exec.engine.chunks import Cut, from_cache, needed, versions, work_items
     from pocket_exec.engine.metadata_cache import MetadataCache, default_path
     from pocket_exec.runs.content import content_key
     from pocket_exec.runs.course import ENGINE
@@ -63,5 +63,5 @@ def _key(prepared: Prepared, directory: Path) -> ContentKey | None:
     if len(infos) < len(keys) or not prepared.engine_known:
         return None
     items = work_items(prepared.fileset, infos, cut)
-    key, _ = content_key(prepared.analysis, prepared.fileset, items, options, ENGINE)
+    key, _ = content_key(prepared.analysis, prepared.fileset, items, versions(infos), options, ENGINE)
     return key

@@ -177,6 +177,11 @@ def _chunks(dataset: Dataset, file: DataFile, info: FileInfo, cut: Cut) -> list[
     return list(meta.chunks(cut.chunksize, cut.align_clusters))
 
 
+def versions(infos: Mapping[Key, FileInfo]) -> dict[Key, str]:
+    """Return what tells each tree from another one of that name in a file of the same uuid."""
+    return {key: info.version for key, info in infos.items()}
+
+
 def auto_cuts(fileset: Fileset, infos: Mapping[Key, FileInfo], cut: Cut) -> Cuts:
     """Return where ``auto`` cuts the files, those whose uuid is known; nothing for a chunksize that is a number."""
     if cut.chunksize != "auto":

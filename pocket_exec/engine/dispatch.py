@@ -7,7 +7,7 @@ import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from pocket_exec.engine.batch import Batch, BatchDone, Part, RunBatch
@@ -149,8 +149,7 @@ class Dispatch:
         if done.left:
             self._back.appendleft(_Unit(tuple(unit.tasks[place] for place in done.left), unit.attempts - 1))
         settled = [
-            self._again_or_settled(unit.tasks[place], replace(failed, worker=answer.worker), unit.attempts)
-            for place, failed in done.failed.items()
+            self._again_or_settled(unit.tasks[place], failed, unit.attempts) for place, failed in done.failed.items()
         ]
         given_up = [one for one in settled if one is not None]
         return self._told(unit, done, answer, given_up) if done.parts or given_up else None

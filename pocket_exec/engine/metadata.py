@@ -25,6 +25,8 @@ class FileInfo:
     """Uncompressed size of its events; 0 where it is not known."""
     basket: int = 0
     """Events that are decompressed together, about; 0 where it is not known."""
+    version: str = ""
+    """What tells its tree from another one of that name: a file that is updated keeps its UUID."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,16 @@ class ReadMetadata:
         """
         # Before it is read: a file that changes in between is read again next time.
         stamp = file_stamp(item.filename)
-        uuid, layout = self._parquet(item, stamp) if self.format == "parquet" else self._root(item)
+        uuid, version, layout = self._parquet(item, stamp) if self.format == "parquet" else self._root(item)
         clusters = layout.clusters if self.clusters else None
-        return FileInfo(layout.entries, uuid, clusters, stamp, layout.bytes, layout.basket)
+        return FileInfo(layout.entries, uuid, clusters, stamp, layout.bytes, layout.basket, version)
 
-    def _parquet(self, item: Any, stamp: str | None) -> tuple[bytes, Layout]:
+    def _parquet(self, item: Any, stamp: str | None) -> tuple[bytes, str, Layout]:
         # It has no UUID. coffea takes the name's digest; a file that was written anew has to be another one, too.
         identity = f"{item.filename}\0{stamp or ''}"
-        return md5(identity.encode(), usedforsecurity=False).digest(), parquet_layout(item.filename)
+        return md5(identity.encode(), usedforsecurity=False).digest(), "", parquet_layout(item.filename)
 
-    def _root(self, item: Any) -> tuple[bytes, Layout]:
+    def _root(self, item: Any) -> tuple[bytes, str, Layout]:
         import uproot
         from coffea.processor.executor import UprootMissTreeError
 
@@ -64,7 +66,9 @@ class ReadMetadata:
                 tree = file[item.treename]
             except uproot.exceptions.KeyInFileError as error:
                 raise UprootMissTreeError(str(error)) from error
-            return bytes(file.file.fUUID), tree_layout(tree, clusters=self.clusters)
+            key = file.key(item.treename)
+            version = f"{key.fCycle}:{key.fSeekKey}:{key.fDatime}"
+            return bytes(file.file.fUUID), version, tree_layout(tree, clusters=self.clusters)
 
 
 def file_stamp(name: str) -> str | None:

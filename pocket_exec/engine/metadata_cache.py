@@ -16,7 +16,7 @@ from pocket_exec.engine.metadata import FileInfo
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 LARGEST = 200_000
 """Entries kept; those that were not used for the longest time go first."""
 
@@ -65,7 +65,7 @@ class MetadataCache:
                 return None
             boundaries = tuple(map(int, entry["clusters"])) if clusters else None
             uuid, numbers = bytes.fromhex(entry["uuid"]), (int(entry["bytes"]), int(entry["basket"]))
-            info = FileInfo(int(entry["entries"]), uuid, boundaries, stamp, *numbers)
+            info = FileInfo(int(entry["entries"]), uuid, boundaries, stamp, *numbers, str(entry["version"]))
         except (KeyError, TypeError, ValueError):
             return None  # somebody else has written it
         if entry.get("used") != _today():

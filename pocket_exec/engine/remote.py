@@ -44,6 +44,10 @@ def attempt_packed(packed: bytes | Path, digest: str, item: bytes) -> Answer:
             answer = _attempted(packed, digest, item)
         except BaseException as error:  # noqa: BLE001 - here no one else ends a chunk but the user's code
             answer = Answer(None, describe(error), 0.0, _host())
+    if isinstance(answer.value, BatchDone):
+        # It may become part of an answer of several workers.
+        failed = {place: replace(one, worker=worker_address()) for place, one in answer.value.failed.items()}
+        answer = replace(answer, value=replace(answer.value, failed=failed))
     return for_travel(replace(answer, warned=tuple(warned), worker=worker_address()))
 
 
@@ -109,7 +113,8 @@ def lost(message: str, *, final: bool = False) -> Answer:
     return Answer(None, Trouble(FaultKind.LOST_WORKER, False, "LostWorker", message, final=final), 0.0, "")
 
 
-_lock = threading.Lock()
+_functions_lock, _lock = threading.Lock(), threading.Lock()
+"""Apart: a function that is loaded may have to wait until the chunks of another one are done, warnings and all."""
 _keeping = threading.local()
 _before: list[Any] = []
 """``warnings.showwarning`` as it was, once for each attempt under way: it belongs to all threads at once."""
@@ -142,7 +147,7 @@ def _keep(message: Warning | str, category: type[Warning], filename: str, lineno
 
 
 def _unpacked(packed: bytes | Path, digest: str) -> Callable[[Any], Any]:
-    with _lock:
+    with _functions_lock:
         if digest not in _functions:
             # It imports the user's modules.
             with moderate_collection():

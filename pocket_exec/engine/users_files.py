@@ -7,7 +7,6 @@ import linecache
 import re
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import cloudpickle
@@ -42,6 +41,7 @@ def _pickled_from(line: re.Match[str]) -> str:
     files = [file for file in _pickled_by_value() if _has(file, name.rpartition(".")[2], number)]
     if len(files) != 1:
         return line[0]
+    linecache.checkcache(files[0])
     source = linecache.getline(files[0], number).strip()
     return f'  File "{files[0]}", line {number}, in {name}' + (f"\n    {source}" if source else "")
 
@@ -59,7 +59,6 @@ def _has(file: str, name: str, line: int) -> bool:
     return any(first <= line <= last and (name in (own, "") or name[0] == "<") for own, first, last in _functions(file))
 
 
-@cache
 def _functions(file: str) -> list[tuple[str, int, int]]:
     try:
         tree = parsed(Path(file).read_bytes())

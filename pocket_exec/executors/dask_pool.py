@@ -110,7 +110,7 @@ class DaskPool:
         self._apart: Apart[Future[Any]] = Apart()
         self._workers: dict[str, int] = {}
         self._threads_seen = float("-inf")
-        self._alive_seen = time.monotonic()
+        self._alive_seen = self._looked = time.monotonic()
 
     def load(self, function: Function) -> None:
         """Put the function on the cluster as one result, which each worker fetches once."""
@@ -212,7 +212,10 @@ class DaskPool:
         return self._client.submit(operator.call, function, *arguments, key=self._key(what), pure=False, **how)
 
     def _key(self, what: str) -> str:
-        return f"{what}-{self._run}-{next(self._numbers)}"
+        return f"{self._key_of(what)}{next(self._numbers)}"
+
+    def _key_of(self, what: str) -> str:
+        return f"{what}-{self._run}-"
 
     def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
         """Return what is finished.
@@ -225,6 +228,9 @@ class DaskPool:
             return []
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
+            # However many answers come: for a worker that has died Dask lets what is its alone wait for ever.
+            if time.monotonic() - self._looked >= CONNECTION_SEEN_EVERY_S and (dead := self._dead()):
+                return dead
             left = CONNECTION_SEEN_EVERY_S if deadline is None else max(0.0, deadline - time.monotonic())
             if not self._waiting:
                 self._listen_again()
@@ -238,12 +244,8 @@ class DaskPool:
                 continue
             if deadline is not None and time.monotonic() >= deadline:
                 return []
-            self._check_alive()
-            self._check_function()
-            workers = self._workers_now()
-            if dead := self._apart.lost(workers):
-                return [self._died(future) for future in dead]
-            self._free_stranded(workers)
+            if dead := self._dead():
+                return dead
 
     def cancel(self) -> None:
         """Cancel all tasks in flight."""
@@ -255,6 +257,16 @@ class DaskPool:
         self._apart = Apart()
         if futures and self._client.status == "running":
             self._client.cancel(futures, force=True)
+
+    def _dead(self) -> list[tuple[int, Answer]]:
+        """Look whether all that is in flight can still come, and return what cannot: its only worker is gone."""
+        self._check_alive()
+        self._check_function()
+        workers = self._workers_now()
+        self._looked = time.monotonic()
+        dead = [self._died(future) for future in self._apart.lost(workers)]
+        self._free_stranded(workers)
+        return dead
 
     def _ready(self, timeout_s: float) -> list[Future[Any]]:
         ready = []
@@ -344,8 +356,10 @@ class DaskPool:
             return lost(f"its task was {status}")
         error = future.exception()
         if isinstance(error, KilledWorker):
-            if self._attempt is not None and self._attempt.status == "error":
-                self._attempt = self._sent()
+            if str(error.task).startswith(self._key_of("processor")):
+                # All that waited for it fails with it, and the first of these has sent it once more.
+                if self._attempt is not None and self._attempt.status == "error":
+                    self._attempt = self._sent()
                 return lost(f"the workers that held the processor died{_AS_A_RULE}")
             # allowed-failures workers died of it: trying again would kill more.
             return lost(f"{error.allowed_failures + 1} workers died while they held it{_AS_A_RULE}", final=True)

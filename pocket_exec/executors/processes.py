@@ -179,6 +179,8 @@ class ProcessPool:
                 # All that was in flight comes back so, and the first of it ends the rest of its pool.
                 self._stop()
             return lost("its process died; out of memory, or a crash in compiled code?")
+        except Exception as error:  # noqa: BLE001 - loky hands on whatever keeps an answer from being sent
+            answer = lost(f"its answer could not be sent: {type(error).__name__}: {error}")
         self._idle += [executor] if apart else []
         return answer
 

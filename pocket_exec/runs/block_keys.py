@@ -42,6 +42,8 @@ class BlockKeys:
 
     plan: Plan
     contexts: Mapping[str, str]
+    versions: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """By file and tree; a file that is updated keeps its uuid."""
     _files: dict[tuple[int, int], str] = field(default_factory=dict)
     _blocks: dict[Place, str] = field(default_factory=dict)
     _uuids: dict[int, Counter[str]] = field(default_factory=dict)
@@ -95,8 +97,9 @@ class BlockKeys:
         if not uuid:
             # Without one (parquet) the name stands for the content.
             return item.filename, item.treename
+        content = uuid, item.treename, self.versions.get((item.filename, item.treename), "")
         # What the processor makes of the name must not pass from a copy of the file to another one.
-        return (uuid, item.treename, item.filename) if self._copies(dataset)[uuid] > 1 else (uuid, item.treename)
+        return (*content, item.filename) if self._copies(dataset)[uuid] > 1 else content
 
     def _copies(self, dataset: int) -> Counter[str]:
         """Count the files of a dataset that have the same uuid."""

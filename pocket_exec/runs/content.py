@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from pocket_exec.analysis.cfg import Analysis
 from pocket_exec.analysis.fileset import Fileset
 from pocket_exec.engine.fingerprint import canonical_digest, depends_on_digest, processor_key
+from pocket_exec.engine.metadata_cache import Key
 from pocket_exec.options.model import GeneralOptions
 from pocket_exec.runs.key import SKIP_BAD_FILES, ContentKey
 
@@ -19,9 +20,16 @@ DECIDING_LIBRARIES = ("coffea", "awkward")
 
 
 def content_key(
-    analysis: Analysis, fileset: Fileset, items: Sequence[Any], options: GeneralOptions, engine: str
+    analysis: Analysis,
+    fileset: Fileset,
+    items: Sequence[Any],
+    versions: Mapping[Key, str],
+    options: GeneralOptions,
+    engine: str,
 ) -> tuple[ContentKey, str]:
     """Return the key and a caveat (empty as a rule) about what of the processor has no canonical form.
+
+    ``versions`` tell trees, by file and name, from others in files of the same uuid.
 
     Raises:
         CfgError: a file that ``depends-on`` names is missing.
@@ -46,7 +54,7 @@ def content_key(
             "engine": engine,
         },
         versions={**{name: _version(name) for name in DECIDING_LIBRARIES}, **processor.libraries},
-        datasets=_datasets(fileset, items),
+        datasets=_datasets(fileset, items, versions),
     )
     return key, processor.caveat
 
@@ -73,13 +81,15 @@ def _depends_on(directory: Path, names: Sequence[str]) -> dict[str, str]:
     return dict(zip(names, digests.values(), strict=True))
 
 
-def _datasets(fileset: Fileset, items: Sequence[Any]) -> dict[str, dict[str, str]]:
+def _datasets(fileset: Fileset, items: Sequence[Any], versions: Mapping[Key, str]) -> dict[str, dict[str, str]]:
     of: dict[str, list[Any]] = {dataset.name: [] for dataset in fileset}
     for item in items:
         of[item.dataset].append(item)
     return {
         dataset.name: {
-            "files": _digest([*_files(of[dataset.name]), *((file.name, file.treename) for file in dataset.files)]),
+            "files": _digest(
+                [*_files(of[dataset.name], versions), *((file.name, file.treename) for file in dataset.files)]
+            ),
             "chunks": _digest((item.entrystart, item.entrystop) for item in of[dataset.name]),
             "metadata": canonical_digest(dict(dataset.metadata)),
         }
@@ -87,8 +97,9 @@ def _datasets(fileset: Fileset, items: Sequence[Any]) -> dict[str, dict[str, str
     }
 
 
-def _files(items: Sequence[Any]) -> Iterable[tuple[str, ...]]:
-    return dict.fromkeys((item.filename, item.treename, bytes(item.fileuuid).hex()) for item in items)
+def _files(items: Sequence[Any], versions: Mapping[Key, str]) -> Iterable[tuple[str, ...]]:
+    files = dict.fromkeys((item.filename, item.treename, bytes(item.fileuuid).hex()) for item in items)
+    return [(*file, versions.get(file[:2], "")) for file in files]
 
 
 def _digest(parts: Iterable[Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from pocket_exec.runs.atomic import atomic_write
 log = logging.getLogger(__name__)
 
 NAME = "cuts.json"
-VERSION = 1
+VERSION = 2
 
 
 def read_cuts(directory: Path) -> Cuts:
@@ -22,12 +23,17 @@ def read_cuts(directory: Path) -> Cuts:
     path = directory / NAME
     try:
         content = json.loads(path.read_bytes())
-        return dict(_rows(content["files"])) if content["version"] == VERSION else {}
+        if content["version"] != VERSION:
+            return {}
+        if content["sha256"] == _digest(content["files"]):
+            return dict(_rows(content["files"]))
+        why = "its checksum is wrong"
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("%s is not used: %s; files are cut anew", path, error)
-        return {}
+        why = str(error)
+    log.warning("%s is not used: %s; files are cut anew", path, why)
+    return {}
 
 
 def write_cuts(directory: Path, cuts: Cuts) -> None:
@@ -41,12 +47,16 @@ def write_cuts(directory: Path, cuts: Cuts) -> None:
     if together == there:
         return
     files = [{"uuid": uuid, "tree": tree, "ends": list(ends)} for (uuid, tree), ends in together.items()]
-    text = json.dumps({"version": VERSION, "files": files}, separators=(",", ":"))
+    text = json.dumps({"version": VERSION, "files": files, "sha256": _digest(files)}, separators=(",", ":"))
 
     def write(stream: BinaryIO) -> None:
         stream.write(text.encode())
 
     atomic_write(directory / NAME, write)
+
+
+def _digest(files: list[dict[str, Any]]) -> str:
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
 
 
 def _rows(files: list[Mapping[str, Any]]) -> Iterator[tuple[tuple[str, str], tuple[int, ...]]]:

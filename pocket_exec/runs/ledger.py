@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from pocket_exec.engine.batch import Part
 from pocket_exec.engine.chunks import Cuts
@@ -57,7 +58,12 @@ class FileLedger:
     """
 
     def __init__(
-        self, directory: Path, contexts: Mapping[str, str], changes: Sequence[str] = (), cuts: Cuts | None = None
+        self,
+        directory: Path,
+        contexts: Mapping[str, str],
+        changes: Sequence[str] = (),
+        cuts: Cuts | None = None,
+        versions: Mapping[tuple[str, str], str] = MappingProxyType({}),
     ) -> None:
         """Keep it in ``directory``.
 
@@ -66,11 +72,13 @@ class FileLedger:
             contexts: for each dataset the digest of all that its chunks share.
             changes: in words, what is different from the last run that wrote there.
             cuts: where the files are cut, to be kept beside the blocks.
+            versions: what tells trees, by file and name, from others in files of the same uuid.
         """
         self._directory = directory
         self._contexts = contexts
         self._changes = "; ".join(changes)
         self._cuts = cuts
+        self._versions = versions
         self._segments: list[Segment] = []
         self._where: dict[str, tuple[Segment, Entry]] = {}
         self._live: dict[tuple[int, int | None], dict[Place, str]] = {}
@@ -91,7 +99,7 @@ class FileLedger:
 
     def known(self, plan: Plan) -> Iterator[tuple[int, Part]]:
         """Yield the blocks of ``plan`` that are there, the largest first, none twice, each with its dataset."""
-        self._plan, self._keys = plan, BlockKeys(plan, self._contexts)
+        self._plan, self._keys = plan, BlockKeys(plan, self._contexts, self._versions)
         self._read()
         chunks = 0
         with Reader() as reader:

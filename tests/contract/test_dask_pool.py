@@ -10,13 +10,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from coffea.processor.executor import WorkItem
 from distributed import get_worker
+from distributed.scheduler import KilledWorker
 
 import pocket_exec
+from pocket_exec.engine.outcome import FaultKind
 from pocket_exec.errors import FarmError, PartialResult
 from pocket_exec.executors import dask_pool
 from pocket_exec.executors.dask_pool import DaskPool
@@ -112,6 +115,64 @@ def test_what_is_kept_off_a_worker_comes_to_it_where_the_others_are_gone(tmp_pat
             pool.submit_elsewhere(7, items(1)[0], left)
             ((task, answer),) = pool.wait(60)
     assert (task, answer.value) == (7, count(items(1)[0]))
+
+
+def takes(item: WorkItem, apart: str) -> dict[str, Any]:
+    """Take a moment; the chunk of one file takes longer than there is."""
+    time.sleep(600 if item.filename == apart else 0.05)
+    return count(item)
+
+
+def test_an_item_whose_only_worker_dies_is_told_though_answers_of_others_keep_coming(tmp_path: Path) -> None:
+    with (
+        dask_processes.scheduler(tmp_path) as (address, _),
+        dask_processes.worker(address, tmp_path / "one") as first,
+        pocket_exec.open_executor(f"dask@{address}", worker_timeout=60) as executor,
+    ):
+        pool: DaskPool = executor.pool
+        pool.slots()
+        pool.load(partial(takes, apart="slow.root"))
+        pool.submit_apart(0, WorkItem("DY", "slow.root", "Events", 0, 10, b""))
+        with dask_processes.worker(address, tmp_path / "two"):
+            while pool.slots() < 4:
+                time.sleep(0.1)
+            answers, number = dict[int, Any](), 1
+            while 0 not in answers:
+                if first.poll() is None and len(answers) > 5:
+                    first.kill()
+                assert number < 400
+                while len(pool._flying) < 4:
+                    pool.submit(number, items(1)[0])
+                    number += 1
+                answers.update(pool.wait(None))
+        assert answers.pop(0).trouble.kind is FaultKind.LOST_WORKER
+        assert all(answer.trouble is None for answer in answers.values())
+        pool.cancel()
+
+
+class Failed:
+    """A task that has failed, as Dask tells it: which of them dies of its processor is Dask's choice."""
+
+    status = "error"
+
+    def __init__(self, task: str) -> None:
+        self._task = task
+
+    def exception(self) -> Exception:
+        return KilledWorker(self._task, cast(Any, SimpleNamespace(address="tcp://127.0.0.1:1")), 3)
+
+
+def test_no_chunk_is_given_up_for_the_processor_that_has_killed_the_workers() -> None:
+    with pocket_exec.open_executor("dask", scaleout=1, worker_timeout=60) as executor:
+        pool: DaskPool = executor.pool
+        pool.load(count)
+        assert pool._attempt is not None
+        key = str(pool._attempt.key)
+        failed = [pool._failed(cast(Any, Failed(key))) for _ in range(3)]
+        assert [answer.trouble.final for answer in failed if answer.trouble] == [False] * 3
+        chunk = pool._failed(cast(Any, Failed(key.replace("processor", "chunk"))))
+        assert chunk.trouble is not None
+        assert chunk.trouble.final
 
 
 def test_a_result_that_is_lost_with_its_worker_is_computed_once_more(tmp_path: Path) -> None:

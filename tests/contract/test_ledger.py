@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uproot
 from coffea.util import load
 
 from tests.contract.analyses.everything import exact
@@ -223,6 +225,25 @@ def test_one_more_file_costs_that_file_only(analysis: Analysis) -> None:
     assert {line.rpartition(":")[0] for line in analysis.seen} == {str(everything[2])}
     analysis.run("whole")
     assert analysis.result("out") == analysis.result("whole")
+
+
+def test_a_file_that_was_updated_is_computed_anew_though_it_keeps_its_uuid(analysis: Analysis) -> None:
+    updated = analysis.directory / "updated.root"
+    with uproot.recreate(updated) as file:
+        file.mktree("Events", {"event": "i8"}).extend({"event": range(60)})
+    analysis.files = [updated, analysis.directory / "other.root"]
+    shutil.copy(updated, analysis.files[1])
+    (analysis.directory / "cfg.py").write_text(f"{CFG}\nfrom coffea.nanoevents import BaseSchema as schema\n")
+    analysis.run("out")
+    with uproot.open(updated) as file:
+        before = file.file.uuid
+    with uproot.update(updated) as file:
+        file.mktree("Events", {"event": "i8"}).extend({"event": range(60, 120)})
+    with uproot.open(updated) as file:
+        assert file.file.uuid == before
+    analysis.run("out", "--force")
+    assert {line.rpartition(":")[0] for line in analysis.seen} == {str(updated)}
+    assert len(analysis.seen) == 1
 
 
 def test_what_failed_is_all_that_retry_failed_computes(analysis: Analysis) -> None:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -235,6 +235,18 @@ class Counted:
 def loaded() -> Counted:
     loads.append(1)
     return Counted()
+
+
+def test_an_answer_that_cannot_be_sent_costs_its_chunks_and_not_the_run() -> None:
+    """As where there is no memory left for it: then loky hands on what was raised."""
+    with pocket_exec.open_executor("futures", scaleout=1) as executor:
+        pool: Any = executor.pool
+        future = Future[Any]()
+        future.set_exception(MemoryError("no room"))
+        pool._flying[future] = 7, None
+        ((task, answer),) = pool.wait(1)
+    assert (task, answer.trouble.kind) == (7, FaultKind.LOST_WORKER)
+    assert answer.trouble.message == "its answer could not be sent: MemoryError: no room"
 
 
 @pytest.mark.parametrize("name", FAR)

@@ -11,7 +11,7 @@ import pytest
 from coffea.processor import set_accumulator
 from coffea.processor.executor import WorkItem
 
-from pocket_exec.engine.batch import Batch
+from pocket_exec.engine.batch import Batch, BatchDone
 from pocket_exec.engine.chunk import Answer, Trouble
 from pocket_exec.engine.executor import PocketExecutor
 from pocket_exec.engine.outcome import DatasetOutcome, DatasetPlan, Failure, FaultKind
@@ -334,6 +334,31 @@ class Deadly(SerialPool):
             self._queue.clear()
             return answers
         return super().wait(timeout_s)
+
+
+class OfTwo(SerialPool):
+    """Two workers have made an answer together, and the second has failed with its part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept_off: list[str] = []
+
+    def submit_elsewhere(self, task: int, item: object, worker: str) -> None:
+        self.kept_off.append(worker)
+        self.submit(task, item)
+
+    def wait(self, timeout_s: float | None) -> list[tuple[int, Answer]]:
+        answers = super().wait(timeout_s)
+        for _, answer in answers:
+            done: BatchDone = answer.value
+            done.failed = {place: replace(failed, worker="second") for place, failed in done.failed.items()}
+        return [(task, replace(answer, worker="first")) for task, answer in answers]
+
+
+def test_an_error_is_confirmed_elsewhere_than_where_it_was_raised_though_others_have_sent_it() -> None:
+    pool = OfTwo()
+    PocketExecutor(pool=pool)(items(1, 4), failing(lambda item: item.entrystart == 200), None)
+    assert pool.kept_off == ["second"]
 
 
 def test_each_replica_of_a_file_that_is_not_there_is_tried() -> None:

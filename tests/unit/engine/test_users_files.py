@@ -78,6 +78,13 @@ def pickled_by_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     del sys.modules[path.stem]
 
 
+def test_a_file_that_was_edited_meanwhile_is_read_anew(pickled_by_value: Path) -> None:
+    assert "process" in with_users_files(by_value(4, "process"))
+    pickled_by_value.write_text("\n\n" + SOURCE)
+    assert "return (lambda muons: muons / 0)(first)" in with_users_files(by_value(6, "process"))
+    assert with_users_files(by_value(1, "process")) == by_value(1, "process")
+
+
 @pytest.mark.parametrize(
     ("number", "name", "source"),
     [

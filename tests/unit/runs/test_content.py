@@ -32,6 +32,7 @@ class B(A):
         return {"n": -self.cut(events)}
 """
 FILESET = (Dataset("DY", (DataFile("a.root", "Events"),)),)
+VERSIONS = {("a.root", "Events"): "1:2:3"}
 ITEMS = [WorkItem("DY", "a.root", "Events", 0, 100, b"1" * 16)]
 
 
@@ -53,7 +54,7 @@ def key_of(processor: Any, directory: Path) -> ContentKey:
     name = "iterative"
     found = resolve(name, model_for(name), defaults_layers(name), [], known_executors=built_in_executors())
     analysis = Analysis("analysis", FILESET, processor, NanoAODSchema, directory)
-    return content_key(analysis, FILESET, ITEMS, found.options, "pocket-exec")[0]
+    return content_key(analysis, FILESET, ITEMS, VERSIONS, found.options, "pocket-exec")[0]
 
 
 def test_another_processor_of_a_library_is_another_key_though_it_holds_the_same_cuts(

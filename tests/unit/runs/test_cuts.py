@@ -28,12 +28,20 @@ def test_what_is_there_already_is_not_written_again(tmp_path: Path) -> None:
     assert (tmp_path / NAME).stat().st_ino == before
 
 
-@pytest.mark.parametrize("content", ["", '{"version": 1', "[]", '{"version": 1, "files": [{"uuid": "00ff"}]}', "\x00"])
+@pytest.mark.parametrize("content", ["", '{"version": 2', "[]", '{"version": 2, "files": [{"uuid": "00ff"}]}', "\x00"])
 def test_a_damaged_file_is_named_and_made_anew(content: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / NAME).write_text(content)
     write_cuts(tmp_path, FIRST)
     assert f"{tmp_path / NAME} is not used" in caplog.text
     assert read_cuts(tmp_path) == FIRST
+
+
+def test_a_digit_that_has_changed_is_found(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_cuts(tmp_path, FIRST)
+    content = (tmp_path / NAME).read_text()
+    (tmp_path / NAME).write_text(content.replace("100", "101"))
+    assert read_cuts(tmp_path) == {}
+    assert "its checksum is wrong" in caplog.text
 
 
 def test_a_file_of_another_version_is_not_read(tmp_path: Path) -> None:
