@@ -42,6 +42,8 @@ class Batch:
     spans: tuple[Span, ...]
     budget_s: float
     """No chunk is begun after so many seconds, but the first."""
+    bytes_s: float = 0.0
+    """How many bytes a second of answers the client has been getting; 0 where that is not known."""
 
     def __len__(self) -> int:
         return sum(len(span.items) for span in self.spans)

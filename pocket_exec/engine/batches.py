@@ -182,7 +182,9 @@ class Batches:
             return [tasks]
         return [piece for half in self.halves(tasks) for piece in self.cut(half, most)]
 
-    def batch(self, tasks: tuple[int, ...], budget_s: float, address: Callable[[Any], Any]) -> Batch:
+    def batch(
+        self, tasks: tuple[int, ...], budget_s: float, address: Callable[[Any], Any], bytes_s: float = 0.0
+    ) -> Batch:
         """Return chunks of one dataset as they travel, each item through ``address``."""
         plan = self._plan
         files = plan.datasets[plan.places[tasks[0]].dataset].files
@@ -196,7 +198,7 @@ class Batches:
             of_file = [task for _, task in some]
             items = tuple(address(plan.items[task]) for task in of_file)
             spans.append(Span(file, len(files[file].chunks), plan.places[of_file[0]].chunk, items))
-        return Batch(len(files), tuple(spans), budget_s)
+        return Batch(len(files), tuple(spans), budget_s, bytes_s)
 
 
 class _Dataset:

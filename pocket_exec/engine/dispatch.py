@@ -17,7 +17,7 @@ from pocket_exec.engine.joined import Join
 from pocket_exec.engine.outcome import FaultKind
 from pocket_exec.engine.plan import Plan, readdressed
 from pocket_exec.engine.policy import Policy
-from pocket_exec.engine.pool import Avoids, Chooses, Joins, KeepsApart, Pool
+from pocket_exec.engine.pool import Avoids, Chooses, Joins, KeepsApart, Measures, Pool
 from pocket_exec.engine.replicas import Replicas
 
 
@@ -247,7 +247,8 @@ class Dispatch:
         def addressed(item: Any) -> Any:
             return self._addressed(item, attempt)
 
-        return self._fresh.batch(tasks, self._pace.budget_s(self.pool.slots()), addressed)
+        bytes_s = self.pool.bytes_s() if isinstance(self.pool, Measures) else 0.0
+        return self._fresh.batch(tasks, self._pace.budget_s(self.pool.slots()), addressed, bytes_s)
 
     def _most_attempts(self, task: int, trouble: Trouble) -> int:
         """Return how many attempts the chunk gets: what cannot be read, one at each of its addresses at least."""

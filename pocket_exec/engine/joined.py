@@ -19,12 +19,15 @@ class Join:
     """Files that the dataset has in all."""
     chunks: Mapping[int, int]
     """Chunks that each file of the batches has in all."""
+    bytes_s: float = 0.0
+    """As the batches have it."""
 
     @classmethod
     def of(cls, batches: Iterable[Batch]) -> Join:
         """Return what joins the answers of ``batches``, all of one dataset."""
+        batches = list(batches)
         spans = [(batch.files, span) for batch in batches for span in batch.spans]
-        return cls(spans[0][0], {span.file: span.chunks for _, span in spans})
+        return cls(spans[0][0], {span.file: span.chunks for _, span in spans}, batches[0].bytes_s)
 
     def __call__(self, left: Answer, right: Answer) -> Answer:
         """Return one answer; that of the two which has trouble, where one has. Neither is changed.
@@ -47,7 +50,8 @@ class Join:
                 ", ".join(dict.fromkeys(f"{left.host}, {right.host}".split(", "))),
                 warned=tuple(dict.fromkeys((*left.warned, *right.warned))),
                 cpus={**left.cpus, **right.cpus},
-            )
+            ),
+            self.bytes_s,
         )
 
     def _done(self, left: BatchDone, right: BatchDone) -> BatchDone:

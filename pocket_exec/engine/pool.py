@@ -55,6 +55,14 @@ class KeepsApart(Protocol):
 
 
 @runtime_checkable
+class Measures(Protocol):
+    """A pool that knows how fast answers come to this process."""
+
+    def bytes_s(self) -> float:
+        """Return the bytes a second; 0 while nobody knows."""
+
+
+@runtime_checkable
 class Joins(Protocol):
     """A pool that can spread a task over several workers, on which the answers become one."""
 

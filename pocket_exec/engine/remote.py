@@ -39,16 +39,17 @@ class Packed:
 
 def attempt_packed(packed: bytes | Path, digest: str, item: bytes) -> Answer:
     """Attempt the pickled ``item`` with the function that ``packed`` holds, or names; the answer's value is packed."""
+    bytes_s = 0.0
     with _warnings_kept() as warned:
         try:
-            answer = _attempted(packed, digest, item)
+            answer, bytes_s = _attempted(packed, digest, item)
         except BaseException as error:  # noqa: BLE001 - here no one else ends a chunk but the user's code
             answer = Answer(None, describe(error), 0.0, _host())
     if isinstance(answer.value, BatchDone):
         # It may become part of an answer of several workers.
         failed = {place: replace(one, worker=worker_address()) for place, one in answer.value.failed.items()}
         answer = replace(answer, value=replace(answer.value, failed=failed))
-    return for_travel(replace(answer, warned=tuple(warned), worker=worker_address()))
+    return for_travel(replace(answer, warned=tuple(warned), worker=worker_address()), bytes_s)
 
 
 def could_travel(answer: Answer) -> Answer:
@@ -57,28 +58,29 @@ def could_travel(answer: Answer) -> Answer:
     return answer if packed.trouble is None else packed
 
 
-def for_travel(answer: Answer) -> Answer:
-    """Return the answer with its value packed, or the trouble where that cannot be."""
+def for_travel(answer: Answer, bytes_s: float = 0.0) -> Answer:
+    """Return the answer with its value packed, for a way of so many bytes a second, or the trouble with that."""
     if answer.value is None:
         return answer
     done = answer.value
     try:
         # A chunk's own result is the processor's, which may go on with it before the answer has gone.
         own = isinstance(done, BatchDone) and all(part.block.own for part in done.parts)
-        return replace(answer, value=pack(done, own=own))
+        return replace(answer, value=pack(done, own=own, bytes_s=bytes_s))
     except Exception as error:  # noqa: BLE001 - each type refuses in its own way
         results = [part.block.value for part in done.parts] if isinstance(done, BatchDone) else [done]
         return bad_result(answer, error, unpicklable(results, error))
 
 
-def _attempted(packed: bytes | Path, digest: str, item: bytes) -> Answer:
+def _attempted(packed: bytes | Path, digest: str, item: bytes) -> tuple[Answer, float]:
+    """Return the answer, and how many bytes a second the way to the client takes."""
     try:
         function, unpickled = _unpacked(packed, digest), loads(item)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - unpickling imports the user's modules
         trouble = describe(error)
         message = f"the processor, or the metadata of its dataset, cannot be loaded on the worker: {trouble.message}"
-        return Answer(None, replace(trouble, kind=FaultKind.USER, passing=False, message=message), 0.0, _host())
-    return attempt(function, unpickled)
+        return Answer(None, replace(trouble, kind=FaultKind.USER, passing=False, message=message), 0.0, _host()), 0.0
+    return attempt(function, unpickled), getattr(unpickled, "bytes_s", 0.0)
 
 
 class Attempt:

@@ -38,6 +38,8 @@ BATCH_S = 10.0
 """Seconds of work in a task: each costs the scheduler some milliseconds, a lost worker at most two of them."""
 AT_ONCE_BYTES = 10**7
 """Answers that are fetched at once, all together: of large ones, no more than the one that is added next."""
+MEASURED_BYTES = 10**6
+"""Of fewer bytes that are fetched together, the time says little about the way that they have come."""
 THREADS_SEEN_EVERY_S = 1.0
 CONNECTION_SEEN_EVERY_S = 5.0
 FUNCTION_S = 20.0
@@ -105,6 +107,7 @@ class DaskPool:
         self._waiting: list[Future[Any]] = []
         self._lost: list[Future[Any]] = []
         self._each = AT_ONCE_BYTES
+        self._bytes_s = 0.0
         # A scheduler in this process reaches the workers from here, as this client does: no need to pass it by.
         self._direct = isinstance(getattr(client.cluster, "scheduler", None), Scheduler) or None
         self._apart: Apart[Future[Any]] = Apart()
@@ -136,6 +139,10 @@ class DaskPool:
     def places_apart(self) -> int:
         """Return how many items may each have a worker for itself, by how many there were when last looked at."""
         return Apart.places(len(self._workers))
+
+    def bytes_s(self) -> float:
+        """Return how many bytes of answers a second have come, in the last fetches of some size."""
+        return self._bytes_s
 
     def submit(self, task: int, item: object) -> None:
         """Submit one item as one task, on any worker that none has for itself."""
@@ -324,6 +331,7 @@ class DaskPool:
         Raises:
             FarmError: as ``wait``; Dask would wait for a worker for ever.
         """
+        begin = time.monotonic()
         gather = self._client.gather(futures, errors="skip", direct=self._direct, asynchronous=True)
         values = asyncio.run_coroutine_threadsafe(gather, self._client.loop.asyncio_loop)  # type: ignore[union-attr]  # it is running
         try:
@@ -338,6 +346,10 @@ class DaskPool:
             raise FarmError(f"the Dask scheduler does not answer: {error}") from error
         finally:
             values.cancel()
+        size = sum(answer.value.travelling for answer in fetched if answer.value is not None)
+        if size >= MEASURED_BYTES:
+            now = size / max(time.monotonic() - begin, 1e-6)
+            self._bytes_s = 0.5 * (self._bytes_s + now) if self._bytes_s else now
         return fetched
 
     def _died(self, future: Future[Any]) -> tuple[int, Answer]:

@@ -13,12 +13,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from coffea.processor.executor import WorkItem
 from distributed import get_worker
 from distributed.scheduler import KilledWorker
 
 import pocket_exec
+from pocket_exec.engine.executor import PocketExecutor
 from pocket_exec.engine.outcome import FaultKind
 from pocket_exec.errors import FarmError, PartialResult
 from pocket_exec.executors import dask_pool
@@ -148,6 +150,36 @@ def test_an_item_whose_only_worker_dies_is_told_though_answers_of_others_keep_co
         assert answers.pop(0).trouble.kind is FaultKind.LOST_WORKER
         assert all(answer.trouble is None for answer in answers.values())
         pool.cancel()
+
+
+def bins(item: WorkItem) -> dict[str, Any]:
+    """Fill a large histogram, a few bins of it."""
+    filled = np.zeros(2**18)
+    filled[item.entrystart : item.entrystop] = 1 / 3
+    return {"out": {"bins": filled}, "processed": {item}}
+
+
+@pytest.mark.parametrize("bytes_s", [1e6, 0.0])
+def test_results_that_come_slowly_are_compressed_and_have_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, bytes_s: float
+) -> None:
+    travelled: list[bool] = []
+    real = dask_pool.unpacked
+
+    def seen(answer: Any) -> Any:
+        travelled.append(answer.value.travelling < answer.value.size / 2)
+        return real(answer)
+
+    monkeypatch.setattr(dask_pool, "unpacked", seen)
+    monkeypatch.setattr(DaskPool, "batch_s", 0.1)
+    with pocket_exec.open_executor("dask", scaleout=2, worker_timeout=60) as executor:
+        # As fast as a network that is not here.
+        monkeypatch.setattr(DaskPool, "bytes_s", lambda pool: bytes_s)
+        total, _ = executor(items(20), bins, None)
+        assert (executor.pool._bytes_s > 0) is not bool(bytes_s)
+    assert set(travelled) == {bool(bytes_s)}
+    alone, _ = PocketExecutor()(items(20), bins, None)
+    assert total["out"]["bins"].tobytes() == alone["out"]["bins"].tobytes()
 
 
 class Failed:
