@@ -23,8 +23,9 @@ from typing import BinaryIO
 READY = "ready"
 CLIENT_SEEN_EVERY_S = 2.0
 COMMAND_S = 30.0
-ROUNDS_AT_S = (0, 3, 10, 25, 60, 120)
-"""Seconds after the client's end: a submission that was under way then becomes known to the batch system later."""
+ROUNDS_AT_S = (0, 3, 10, 25, 60, 120, 200, 300)
+"""Seconds after the client's end: a submission that was under way then becomes known to the batch system later. Its
+command may go on without the client, and sbatch tries for two minutes to reach a controller that is busy."""
 AGAIN_EVERY_S = 600
 """Between the rounds after those: a batch system that is down comes back, as a rule within hours."""
 GIVEN_UP_S = 12 * 3600

@@ -218,6 +218,23 @@ def test_it_goes_on_until_the_batch_system_is_there_again(tmp_path: Path, monkey
     assert "there may be jobs left" in log.read_text().splitlines()[-1]
 
 
+def test_a_submission_that_outlives_its_client_is_looked_for_longer_than_its_command_may_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(guardian_process, "one_round", lambda commands, orders: commands)
+    guardian_process.carry_out(guardian_process.Orders({"ways": [[["true"]]], "submitting": True}), 1)
+    # sbatch gives up after two minutes, and the controller may take it some time later.
+    assert now - 1000.0 >= 240.0
+
+
 ONE_JOB_MORE = "echo >> {tries}; case $(wc -l < {tries}) in 1) echo 12 ;; 2) exit 1 ;; esac"
 
 
