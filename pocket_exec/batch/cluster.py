@@ -311,7 +311,9 @@ class SupervisedCluster(JobQueueCluster):
                 await asyncio.wait_for(super()._close(), END_S)  # type: ignore[no-untyped-call]
             self.status = Status.closed
         if not certain:
-            log.warning("it is not certain that all jobs are cancelled; the guardian process goes on trying")
+            log.warning(
+                "it is not certain that all jobs are cancelled, and that none comes late; the guardian process goes on"
+            )
 
     async def _workers_ended(self) -> None:
         """Tell all workers to end: one that is cancelled while its scheduler closes can hang until it is killed."""

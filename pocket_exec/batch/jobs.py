@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -19,6 +20,8 @@ from pocket_exec.errors import FarmError, OptionsError, PocketExecError
 log = logging.getLogger(__name__)
 
 CANCEL_BY_TAG_S = 20.0
+LATE_S = 120.0
+"""How long after a submission whose answer was lost its jobs may still come: a busy controller takes it late."""
 
 
 class Jobs:
@@ -58,6 +61,8 @@ class Jobs:
         self._submitting = False
         self._unclear = False
         """A submission or a cancellation failed, so that there may be jobs of ours whose ids are not known."""
+        self._answer_lost = -LATE_S
+        """When the answer of a submission was lost last (``time.monotonic``)."""
         self._ending = False
         self._over = False
 
@@ -102,9 +107,9 @@ class Jobs:
             log.warning("%s", error)
 
     async def end(self, timeout_s: float) -> bool:
-        """Cancel everything, and return whether it is certain that nothing is left.
+        """Cancel everything, and return whether it is certain that nothing is left, and nothing comes later.
 
-        What is not known to be gone stays with the guardian. A submission that is under way is waited for.
+        If not, it stays with the guardian. A submission that is under way is waited for.
         """
         self._ending = True
         certain = await self._submissions.settled(timeout_s)
@@ -115,12 +120,21 @@ class Jobs:
         submission = self.submission
         if submission is None:
             return True
-        if self._unclear or not certain:
-            certain = await called(self._cancel_by_tag, submission.tag) and certain
+        late = time.monotonic() < self._answer_lost + LATE_S
+        if self._more_may_be_there or not certain:
+            certain = await called(self._cancel_by_tag, submission.tag) and certain and not late
         self._over = True
         if certain:
             await called(self._close_books)
+        else:
+            # What is cancelled by now is not the guardian's any more.
+            await called(self._write, submission.tag)
         return certain
+
+    @property
+    def _more_may_be_there(self) -> bool:
+        """Whether there may be jobs whose ids are not known, by what the batch system remembers, too."""
+        return self._unclear or self.system.unclear
 
     async def _submit(self, group: Sequence[str]) -> None:
         assert self.submission is not None
@@ -129,11 +143,8 @@ class Jobs:
         try:
             ids = await called(self._submit_now, replace(self.submission, names=tuple(names)))
         except PocketExecError as error:
-            # A command that hung may have submitted something; of SubmitError it is promised that nothing is left.
-            self._unclear = self._unclear or not isinstance(error, (SubmitError, CommandMissingError, OptionsError))
             self._refused(names, error)
         except Exception as error:  # noqa: BLE001 - a batch system may be anybody's
-            self._unclear = True
             self._refused(names, FarmError(f"{self.system.name} cannot submit: {type(error).__name__}: {error}"))
         else:
             self._submitted(dict(zip(names, ids, strict=True)))
@@ -145,17 +156,27 @@ class Jobs:
         self._submitting = True
         self._write(submission.tag)
         try:
-            ids = self.system.submit(submission)
-            if len(ids) != len(submission.names):
-                self.system.cancel(ids)
-                raise SubmitError(f"{self.system.name}: {len(submission.names)} jobs wanted, {len(ids)} submitted")
-            if self._over:
-                self.system.cancel(ids)
+            ids = self._ids_of(submission)
             with self._books:
                 self._ids.update(zip(submission.names, ids, strict=True))
+        except (SubmitError, CommandMissingError, OptionsError):
+            raise
+        except Exception:
+            # A command that hung may have submitted something; of the others it is promised that nothing is left.
+            self._unclear, self._answer_lost = True, time.monotonic()
+            raise
         finally:
             self._submitting = False
             self._write(submission.tag)
+        return ids
+
+    def _ids_of(self, submission: Submission) -> tuple[str, ...]:
+        ids = self.system.submit(submission)
+        if len(ids) != len(submission.names):
+            self.system.cancel(ids)
+            raise SubmitError(f"{self.system.name}: {len(submission.names)} jobs wanted, {len(ids)} submitted")
+        if self._over:
+            self.system.cancel(ids)
         return ids
 
     async def _cancel(self, names: Sequence[str]) -> None:
@@ -194,9 +215,10 @@ class Jobs:
             by_tag = self.system.cancel_all_commands(tag)
             by_id = self.system.cancel_commands(list(ids.values())) if ids else []
             left = self.system.left_commands(tag)
-            ways = [by_id, by_tag] if ids else [by_tag]
+            more_may_come = self._submitting or self._more_may_be_there
+            # The ids are not all of it then.
+            ways = [by_id, by_tag] if ids and not more_may_come else [by_tag]
             environment = self.system.environment
-            more_may_come = self._submitting or self._unclear
             self._guardian.protect(*ways, left=left, environment=environment, submitting=more_may_come)
             self._file.write(
                 system=self.system.name, tag=tag, jobs=ids, commands=[*by_id, *by_tag], environment=environment

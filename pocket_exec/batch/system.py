@@ -135,6 +135,8 @@ class BatchSystem(ABC):
     """Whether it brings a submission's files to the jobs."""
     starts_images: ClassVar[bool] = False
     """Whether it puts jobs into a submission's image by itself."""
+    unclear = False
+    """Whether a submission that went on elsewhere may have left jobs whose ids nobody knows."""
 
     @classmethod
     def from_options(cls, options: BatchOptions, run: Run = run) -> Self:  # noqa: ARG003 - the contract's
@@ -186,9 +188,10 @@ class BatchSystem(ABC):
         """Submit all jobs with one command and return their ids, in the order of ``submission.names``.
 
         Raises:
-            SubmitError: it failed, with the command's own words; what it submitted all the same is cancelled again.
-            CommandError: the command is missing, or hangs; what can be cancelled is.
-            FarmError: it failed, and what it may have submitted could not be cancelled.
+            SubmitError: it failed, with the command's own words; what it submitted all the same is cancelled again, and
+                nothing comes later.
+            CommandMissingError: there is no such command.
+            FarmError: it failed, and what it may have submitted could not be cancelled, or may come later.
             OptionsError: as ``describe``.
         """
 

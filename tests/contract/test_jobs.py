@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
+
 from pocket_exec.batch.calls import called
 from pocket_exec.batch.jobs import Jobs
 from pocket_exec.batch.jobs_file import JobsFile
 from pocket_exec.batch.system import Resources, Submission
+from pocket_exec.errors import FarmError
 
 TAG = "pocket-exec-0123456789ab"
 
@@ -36,6 +39,7 @@ class Busy:
 
     name = "busy"
     environment: ClassVar[dict[str, str | None]] = {}
+    unclear = False
 
     def __init__(self) -> None:
         self.cancelled: list[str] = []
@@ -64,8 +68,10 @@ class Busy:
         return [["rm", *ids]]
 
 
-def books(system: Busy, guardian: Guardian, directory: Path, there: asyncio.Event) -> Jobs:
-    """Return the books of a run, which set ``there`` when jobs have been submitted."""
+def books(
+    system: Busy, guardian: Guardian, directory: Path, there: asyncio.Event, refused: asyncio.Event | None = None
+) -> Jobs:
+    """Return the books of a run, which set ``there`` when jobs have been submitted, and ``refused`` when not."""
 
     async def none_to_retire(names: Sequence[str]) -> None: ...
 
@@ -75,7 +81,7 @@ def books(system: Busy, guardian: Guardian, directory: Path, there: asyncio.Even
         JobsFile(None),
         most_per_submission=None,
         submitted=lambda ids: there.set(),
-        refused=lambda names, error: None,
+        refused=lambda names, error: (refused or there).set(),
         retire=none_to_retire,
     )
     jobs.submission = Submission(TAG, (), directory / "job.sh", directory, directory, Resources(1, 10**9))
@@ -172,3 +178,69 @@ def test_the_guardian_knows_of_a_submission_under_way_whatever_is_cancelled_mean
         return before, meanwhile
 
     assert asyncio.run(asyncio.wait_for(course(), 20.0)) == (False, True)
+
+
+class Deaf(Busy):
+    """Its answer to the second submission is lost."""
+
+    def submit(self, submission: Submission) -> Sequence[str]:
+        if "worker-1" in submission.names:
+            raise FarmError("timed out")
+        return super().submit(submission)
+
+
+class Elsewhere(Busy):
+    """Another queue may hold some of the second submission."""
+
+    def submit(self, submission: Submission) -> Sequence[str]:
+        self.unclear = "worker-1" in submission.names
+        return super().submit(submission)
+
+
+def after_two_submissions(system: Busy, guardian: Guardian, directory: Path) -> tuple[tuple[Any, ...], bool, bool]:
+    """Submit twice and end; return what the guardian knew between, and whether the end was certain."""
+
+    async def course() -> tuple[tuple[Any, ...], bool, bool]:
+        there, refused = asyncio.Event(), asyncio.Event()
+        jobs = books(system, guardian, directory, there, refused)
+        jobs.add("worker-0")
+        await there.wait()
+        there.clear()
+        jobs.add("worker-1")
+        await asyncio.wait(
+            [asyncio.create_task(event.wait()) for event in (there, refused)], return_when="FIRST_COMPLETED"
+        )
+        before = guardian.ways, guardian.submitting
+        return *before, await jobs.end(10.0)
+
+    return asyncio.run(asyncio.wait_for(course(), 20.0))
+
+
+def test_jobs_whose_answer_was_lost_may_come_after_the_end_and_stay_with_the_guardian(tmp_path: Path) -> None:
+    system, guardian = Deaf(), Guardian()
+    ways, submitting, certain = after_two_submissions(system, guardian, tmp_path)
+    # The ids alone would not be all.
+    assert (ways, submitting) == (([["rm", TAG]],), True)
+    assert not certain
+    assert system.cancelled == ["0.0", TAG]
+    assert (guardian.ways, guardian.submitting) == (([["rm", TAG]],), True)
+
+
+def test_long_after_an_answer_was_lost_all_has_come_that_was_to_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pocket_exec.batch.jobs.LATE_S", 0.0)
+    system, guardian = Deaf(), Guardian()
+    _, _, certain = after_two_submissions(system, guardian, tmp_path)
+    assert certain
+    assert system.cancelled == ["0.0", TAG]
+    assert guardian.ways == ()
+
+
+def test_what_a_batch_system_may_hold_elsewhere_is_cancelled_by_its_tag(tmp_path: Path) -> None:
+    system, guardian = Elsewhere(), Guardian()
+    ways, submitting, certain = after_two_submissions(system, guardian, tmp_path)
+    assert (ways, submitting) == (([["rm", TAG]],), True)
+    assert certain
+    assert system.cancelled[-1] == TAG
+    assert guardian.ways == ()
