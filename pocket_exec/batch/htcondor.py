@@ -28,6 +28,8 @@ _REFUSALS = {
     "Can't find address of": "is this a submit host? `schedds` names others",
     "accounting_group": "check accounting-group",
 }
+_COMMIT_LOST = re.compile(r"Failed to commit job submission into the queue\.?\s*\Z")
+"""What condor_submit says last when the schedd's answer to its last question has not arrived; else a reason follows."""
 
 
 class HTCondor(BatchSystem):
@@ -91,17 +93,20 @@ class HTCondor(BatchSystem):
         failures: list[FarmError] = []
         for schedd in tuple(self._schedds):
             try:
-                return self._submit_to(schedd, submission)
+                ids = self._submit_to(schedd, submission)
             except CommandMissingError:
                 raise
             except FarmError as error:
                 failures.append(error)
+            else:
+                for failed in failures:
+                    log.warning("%s", failed)
+                self.unclear = self.unclear or not _clean(failures)
+                return ids
             with self._lock:
                 self._schedds.remove(schedd)
                 self._schedds.append(schedd)
-        # Only of a SubmitError it is certain that nothing is left.
-        clean = all(isinstance(error, SubmitError) for error in failures)
-        raise (SubmitError if clean else CommandError)("\n".join(str(error) for error in failures))
+        raise (SubmitError if _clean(failures) else FarmError)("\n".join(str(error) for error in failures))
 
     def _submit_to(self, schedd: str | None, submission: Submission) -> tuple[str, ...]:
         args = self._submit_words(schedd, submission)
@@ -110,14 +115,17 @@ class HTCondor(BatchSystem):
         except CommandMissingError:
             raise
         except CommandError as error:
-            raise CommandError(self._undone(str(error), schedd, submission)[0]) from error
+            # The schedd drops with its connection what a command that was killed had not committed.
+            message, clean = self._undone(str(error), schedd, submission)
+            raise (SubmitError if clean else FarmError)(message) from error
         ids = _ids(done, schedd, len(submission.names))
         if ids is None:
             message = with_hint(_misfit(done, len(submission.names)), _REFUSALS)
             longer, clean = self._undone(message, schedd, submission)
             # A refusal leaves nothing, even where the schedd cannot be asked: that may be why it was one.
-            # A command that was killed has refused nothing.
-            if clean or (done.returncode > 0 and not self._options.spool):
+            # A command that was killed has refused nothing, nor has a schedd whose answer was lost.
+            refused = done.returncode > 0 and not _COMMIT_LOST.search(done.stderr)
+            if clean or (refused and not self._options.spool):
                 raise SubmitError(message)
             raise FarmError(longer)
         if done.stderr.strip():
@@ -179,6 +187,11 @@ class HTCondor(BatchSystem):
         if self._options.spool and ids:
             self._output.fetch(ids)
             self.cancel(ids)
+
+
+def _clean(failures: Sequence[FarmError]) -> bool:
+    """Whether nothing can be left of submissions that failed: only a ``SubmitError`` says so."""
+    return all(isinstance(error, SubmitError) for error in failures)
 
 
 def _file_name(submission: Submission) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from pocket_exec.batch.htcondor import HTCondor
 from pocket_exec.batch.system import JobState, Submission, SubmitError
-from pocket_exec.command import CommandError, CommandMissingError, CommandTimeoutError, Completed
+from pocket_exec.command import CommandMissingError, CommandTimeoutError, Completed
 from pocket_exec.errors import ExecutorError, FarmError
 from tests.unit.batch.answers import TAG, Answers, a_submission, failed, htcondor_options, slurm_options
 
@@ -68,12 +68,36 @@ def test_a_submission_that_fails_is_told_in_its_words_and_cancelled(
     assert answers.asked[1] == ["condor_rm", "-constraint", REMOVE]
 
 
-def test_a_submission_that_hangs_is_cancelled_and_no_submit_error(submission: Submission) -> None:
-    answers = Answers(condor_submit=CommandTimeoutError("condor_submit: no end after 180 s"), condor_rm="")
-    with pytest.raises(CommandError, match="no end after 180 s") as caught:
+@pytest.mark.parametrize("answer", [CommandTimeoutError("condor_submit: no end after 180 s"), failed("", status=-9)])
+def test_a_submission_that_hangs_or_is_killed_leaves_nothing_once_it_is_cancelled(
+    submission: Submission, answer: Any
+) -> None:
+    answers = Answers(condor_submit=answer, condor_rm="")
+    with pytest.raises(SubmitError, match=r"no end after 180 s|signal 9"):
+        condor(answers).submit(submission)
+    assert answers.asked[1][0] == "condor_rm"
+
+
+def test_a_submission_that_hangs_may_have_left_jobs_where_they_cannot_be_cancelled(submission: Submission) -> None:
+    answers = Answers(condor_submit=CommandTimeoutError("no end after 180 s"), condor_rm=failed("cannot connect"))
+    with pytest.raises(
+        FarmError, match=r"no end after 180 s\nWhether it left jobs in the queue is not known"
+    ) as caught:
         condor(answers).submit(submission)
     assert not isinstance(caught.value, SubmitError)
-    assert answers.asked[1][0] == "condor_rm"
+
+
+COMMIT = "ERROR: Failed to commit job submission into the queue.\n"
+
+
+@pytest.mark.parametrize(("reason", "clean"), [("", False), ("ERROR: no such accounting group\n", True)])
+def test_a_commit_that_failed_without_a_reason_may_have_been_one(
+    submission: Submission, reason: str, clean: bool
+) -> None:
+    answers = Answers(condor_submit=failed(f"Submitting job(s)\n{COMMIT}{reason}"), condor_rm=failed("cannot connect"))
+    with pytest.raises(FarmError, match="Failed to commit") as caught:
+        condor(answers).submit(submission)
+    assert isinstance(caught.value, SubmitError) is clean
 
 
 def test_jobs_that_may_be_left_are_told(submission: Submission) -> None:
@@ -119,6 +143,21 @@ def test_schedds_are_tried_in_order_and_ids_remember_theirs(submission: Submissi
     assert pool.cancel_all_commands(TAG) == [
         ["condor_rm", "-name", name, "-constraint", f'PocketExecRun == "{TAG}"'] for name in ("bigbird1", "bigbird2")
     ]
+
+
+@pytest.mark.parametrize(("queue", "unclear"), [("", False), (failed("cannot connect"), True)])
+def test_what_a_schedd_that_was_passed_over_may_hold_is_told_and_remembered(
+    submission: Submission, queue: str | Completed, unclear: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def submit(args: Sequence[str]) -> Completed:
+        if "a" in args:
+            raise CommandTimeoutError("condor_submit -name a: no end after 180 s")
+        return Completed(tuple(args), 0, "7.0 - 7.1\n", "")
+
+    pool = condor(Answers(condor_submit=submit, condor_rm=failed("not found"), condor_q=queue), schedds=["a", "b"])
+    assert pool.submit(submission) == ("7.0@b", "7.1@b")
+    assert pool.unclear is unclear
+    assert "condor_submit -name a: no end after 180 s" in caplog.text
 
 
 def test_when_no_schedd_takes_it_all_are_told(submission: Submission) -> None:
