@@ -18,7 +18,7 @@ from pocket_exec.runs.atomic import atomic_write
 log = logging.getLogger(__name__)
 
 JOBS_FILE = "jobs.json"
-"""Its name, in the output directory's ``log/``."""
+"""Its name, in the run's own directory of the output directory's ``log/``."""
 
 
 class JobsFile:
@@ -78,6 +78,27 @@ class JobsFile:
                 self._path.unlink(missing_ok=True)
             except OSError as error:
                 log.warning("cannot remove %s: %s", self._path, error)
+
+
+def warn_of_earlier_runs(logs: Path) -> None:
+    """Warn of jobs that runs which ended together with their guardians may have left, by their files in ``logs``."""
+    for path in sorted(logs.glob(f"*/{JOBS_FILE}")):
+        try:
+            said = json.loads(path.read_text())
+            whose = "run {tag}, process {pid} on {host}, {written}".format_map(said)
+            commands = [command for command in said["cancel"] if said["tag"] in command]
+        except FileNotFoundError:
+            # Its guardian has done its work.
+            continue
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            whose, commands = f"not known: {error}", []
+        log.warning(
+            "jobs of an earlier run may still be in the queue (%s): unless %s goes by itself, which the guardian of "
+            "that run sees to, cancel them and remove it%s",
+            whose,
+            path,
+            "".join(f"\n  {command}" for command in commands),
+        )
 
 
 def _without(environment: Mapping[str, str | None]) -> list[str]:

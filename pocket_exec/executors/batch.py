@@ -16,6 +16,7 @@ from distributed import Client
 from pocket_exec.analysis.pickling import modules_named
 from pocket_exec.batch.cluster import SupervisedCluster
 from pocket_exec.batch.guardian import Guardian
+from pocket_exec.batch.jobs_file import warn_of_earlier_runs
 from pocket_exec.batch.ports import SchedulerPlace
 from pocket_exec.batch.supervisor import Supervision
 from pocket_exec.batch.system import BatchSystem, Limits
@@ -56,6 +57,8 @@ class BatchExecutorFactory(DaskExecutorFactory):
         """
         jobs, system = self._jobs(lenient=False)
         options = self.options
+        if self.outputdir is not None:
+            warn_of_earlier_runs(jobs.places.jobs_file.parent.parent)
         self.stack.enter_context(made(jobs.places))
         guardian = self.stack.enter_context(self._guarded(jobs))
         security = run_certificates() if options.security == "tls" else None

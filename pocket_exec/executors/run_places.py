@@ -33,7 +33,7 @@ class RunPlaces:
     private: Path
     """Of what the workers read, keys among it; for the user alone, and removed at the end."""
     jobs_file: Path
-    """Which jobs there are, while there are any."""
+    """Which jobs there are, while there are any; this run's own, since an earlier one's guardian may be at work."""
 
     @property
     def directories(self) -> tuple[Path, ...]:
@@ -55,7 +55,8 @@ def run_places(options: BatchOptions, outputdir: Path | None, tag: str) -> RunPl
     base = Path.cwd() / WITHOUT_OUTPUT if outputdir is None else outputdir.absolute() / "log"
     logs = base if options.log_directory is None else _expanded(options.log_directory)
     private = logs if outputdir is None or directory_fault("", base, options.no_submit_from) else base
-    return RunPlaces(logs / tag, private / tag / "private", base / JOBS_FILE if outputdir else logs / tag / JOBS_FILE)
+    known = logs if outputdir is None else base
+    return RunPlaces(logs / tag, private / tag / "private", known / tag / JOBS_FILE)
 
 
 def _expanded(path: str) -> Path:
@@ -79,7 +80,7 @@ def made(places: RunPlaces) -> Iterator[None]:
         yield
     finally:
         _remove(places.private)
-        for directory in (places.private.parent, places.logs, places.logs.parent):
+        for directory in (places.private.parent, places.jobs_file.parent, places.logs, places.logs.parent):
             if directory.name in (places.logs.name, WITHOUT_OUTPUT):
                 with suppress(OSError):
                     directory.rmdir()

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from coffea.processor.executor import WorkItem
 from coffea.util import load
 
 import pocket_exec
+from pocket_exec.batch.jobs_file import JobsFile
 from pocket_exec.errors import ExecutorError, FarmError, OptionsError, OutputDirectoryError
 from tests.contract import fake_farm
 from tests.contract.command_line import COUNT, Ended, cfg_of, record, refused, runner
@@ -83,7 +85,7 @@ def test_a_run_leaves_results_logs_and_the_jobs_tag_and_no_key(
     prefix = written["jobs_tag"].removeprefix("pocket-exec-")[:8]
     assert {f"{prefix}-{n}.{end}" for n in (0, 1) for end in ("out", "err")} <= set(logs)
     assert private_of(out) == []
-    assert not (out / "log" / "jobs.json").exists()
+    assert list(out.rglob("jobs.json")) == []
     assert fake_farm.jobs_of(farm) == {}
     assert called(farm).count("condor_submit" if executor == "dask@htcondor" else "sbatch") == 1
     told = (out / "log" / "runner.log").read_text()
@@ -130,15 +132,35 @@ def test_two_executors_in_one_output_directory_at_once_are_refused_and_the_first
 ) -> None:
     out = tmp_path / "out"
     with pocket_exec.open_executor("dask@htcondor", outputdir=out, **options()):
-        jobs = (out / "log" / "jobs.json").read_text()
+        [file] = (out / "log").glob("*/jobs.json")
+        jobs = file.read_text()
         with (
             pytest.raises(OutputDirectoryError, match=r"out is in use by another run \(this very process\)"),
             pocket_exec.open_executor("dask@htcondor", outputdir=out, **options()),
         ):
             pass
-        assert (out / "log" / "jobs.json").read_text() == jobs
+        assert file.read_text() == jobs
     assert called(farm).count("condor_submit") == 1
     assert not (out / "run.lock").exists()
+
+
+def test_jobs_that_an_earlier_run_may_have_left_are_told_with_what_cancels_them_and_its_file_stays(
+    farm: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    earlier = out / "log" / "pocket-exec-0123" / "jobs.json"
+    commands = [["condor_rm", "7.0"], ["condor_rm", "-constraint", 'PocketExecRun == "pocket-exec-0123"']]
+    JobsFile(earlier).write(
+        system="htcondor", tag="pocket-exec-0123", jobs={"w-0": "7.0"}, commands=commands, environment={}
+    )
+    with pocket_exec.open_executor("dask@htcondor", outputdir=out, **options()):
+        pass
+    [told] = [text for text in caplog.messages if "earlier run" in text]
+    assert f"(run pocket-exec-0123, process {os.getpid()} on {socket.gethostname()}, 2" in told
+    assert f"unless {earlier} goes by itself" in told
+    assert told.endswith("""remove it\n  condor_rm -constraint 'PocketExecRun == "pocket-exec-0123"'""")
+    assert [*out.rglob("jobs.json")] == [earlier]
+    assert "condor_rm 7.0" not in (farm / "called").read_text()
 
 
 def test_without_encryption_there_is_a_warning_and_no_certificate(farm: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -70,7 +70,7 @@ class Zmumu:
         """Whether a result is that of ``iterative``, to the bit, and the run has left nothing but results and logs."""
         directory = self.directory / out
         assert not [path for path in directory.rglob("*") if path.suffix in (".pem", ".zip") or path.name == "private"]
-        assert not (directory / "log" / "jobs.json").exists()
+        assert not [*directory.rglob("jobs.json")]
         return bool(self.result(out) == self.result("iterative"))
 
     def result(self, out: str) -> Any:

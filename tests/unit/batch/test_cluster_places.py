@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pocket_exec.batch.jobs_file import JobsFile
+from pocket_exec.batch.jobs_file import JobsFile, warn_of_earlier_runs
 from pocket_exec.batch.ports import SchedulerPlace, contact_host
 from pocket_exec.batch.quiet import quiet_dask
 
@@ -77,6 +77,19 @@ def test_a_disk_that_takes_nothing_is_warned_of_once(tmp_path: Path, caplog: pyt
     for _ in range(2):
         file.write(system="slurm", tag="pocket-exec-1", jobs={}, commands=[], environment={})
     assert len(caplog.records) == 1
+
+
+def test_a_file_of_an_earlier_run_that_cannot_be_read_is_told_none_the_less(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, text in (("torn", '{"tag": "pock'), ("foreign", "[]")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "jobs.json").write_text(text)
+    warn_of_earlier_runs(tmp_path)
+    warn_of_earlier_runs(tmp_path / "none")
+    assert [
+        f"{tmp_path / name}/jobs.json" in told for name, told in zip(("foreign", "torn"), caplog.messages, strict=True)
+    ]
 
 
 def test_without_an_output_directory_nothing_is_written() -> None:

@@ -18,7 +18,7 @@ def test_logs_are_in_the_output_directory_and_private_files_below_them(tmp_path:
     places = run_places(htcondor_options(), tmp_path / "out", TAG)
     assert places.logs == tmp_path / "out" / "log" / TAG
     assert places.private == tmp_path / "out" / "log" / TAG / "private"
-    assert places.jobs_file == tmp_path / "out" / "log" / "jobs.json"
+    assert places.jobs_file == tmp_path / "out" / "log" / TAG / "jobs.json"
 
 
 def test_without_an_output_directory_they_are_in_the_current_one(
@@ -99,6 +99,15 @@ def test_directories_in_which_nothing_was_left_go_and_others_of_the_users_stay(
     with made(run_places(htcondor_options(log_directory=str(tmp_path / "logs")), None, TAG)):
         pass
     assert list((tmp_path / "logs").iterdir()) == []
+
+
+def test_the_directory_of_the_list_of_jobs_goes_with_it_though_all_else_is_elsewhere(tmp_path: Path) -> None:
+    options = htcondor_options(log_directory=str(tmp_path / "afs"), no_submit_from=[str(tmp_path / "eos")])
+    places = run_places(options, tmp_path / "eos" / "out", TAG)
+    assert places.jobs_file.parent not in (places.logs, places.private.parent)
+    with made(places):
+        places.jobs_file.parent.mkdir(parents=True)
+    assert not places.jobs_file.parent.exists()
 
 
 def test_a_place_that_cannot_be_made_is_told(tmp_path: Path) -> None:
