@@ -43,12 +43,15 @@ _CANCELLED = JobStatus(JobState.REMOVED, "cancelled")
 # Variables of the user's that would narrow or change what a command does.
 _UNSET = (
     "SBATCH_WAIT",
+    "SCANCEL_ACCOUNT",
     "SCANCEL_BATCH",
     "SCANCEL_INTERACTIVE",
     "SCANCEL_NAME",
     "SCANCEL_PARTITION",
+    "SCANCEL_QOS",
     "SCANCEL_STATE",
     "SCANCEL_USER",
+    "SCANCEL_WCKEY",
     "SLURM_CLUSTERS",
     "SQUEUE_ACCOUNT",
     "SQUEUE_NAMES",

@@ -278,6 +278,9 @@ def test_the_users_variables_are_taken_from_the_commands_of_the_guardian_too() -
     cluster = slurm(Answers(), submit_env={"SLURM_CONF": "/etc/s"})
     assert cluster.cancel_commands(["12_0"]) == [["scancel", "12_0"]]
     assert cluster.environment == {**dict.fromkeys(_UNSET), "SLURM_CONF": "/etc/s"}
+    # Each would narrow what scancel cancels (its manual page, "ENVIRONMENT VARIABLES").
+    narrowing = ("ACCOUNT", "BATCH", "NAME", "PARTITION", "QOS", "STATE", "USER", "WCKEY")
+    assert {f"SCANCEL_{name}" for name in narrowing} <= cluster.environment.keys()
 
 
 def test_elements_that_were_cancelled_before_they_began_are_removed() -> None:
