@@ -54,7 +54,7 @@ class HTCondor(BatchSystem):
         """Return the pool as the options describe it; raises ``OptionsError``."""
         if not isinstance(options, HTCondorOptions):
             raise ExecutorError(f"batch-system htcondor needs HTCondor's options, not {type(options).__name__}")
-        if faults := setting_faults(options.htcondor_settings):
+        if faults := setting_faults(options):
             raise OptionsError(faults)
         return cls(options, Commands(run, options.submit_env))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from pocket_exec.batch.htcondor_text import classad_string, expression, listed, plain_value
+from pocket_exec.batch.htcondor_text import classad_string, expression, listed, not_one_line, plain_value
 from pocket_exec.batch.plain_words import plain_word
 from pocket_exec.batch.queues import queue_for
 from pocket_exec.batch.system import Resources, Submission
@@ -52,8 +52,11 @@ def submit_description(submission: Submission, options: HTCondorOptions) -> str:
     return f"{body}\nqueue Worker in (\n{names}\n)\n"
 
 
-def setting_faults(settings: Mapping[str, bool | str | None]) -> list[Fault]:
+def setting_faults(options: HTCondorOptions) -> list[Fault]:
     """Return what of ``htcondor-settings`` cannot stand in a submit description."""
+    settings: Mapping[str, bool | str | None] = options.htcondor_settings
+    times = {"walltime": options.walltime_attribute, "queue": options.queue_attribute}
+    options_of = {f"my.{attribute}".lower(): option for option, attribute in times.items() if attribute}
     faults = []
     for key, value in settings.items():
         where = f"htcondor-settings.{key}"
@@ -61,8 +64,12 @@ def setting_faults(settings: Mapping[str, bool | str | None]) -> list[Fault]:
             faults.append(Fault(where, f"cannot be set here: {why}"))
         elif not _NAME.fullmatch(key.strip()):
             faults.append(Fault(where, "is not the name of a line of a submit description"))
-        elif isinstance(value, str) and ("\n" in value or "\r" in value):
-            faults.append(Fault(where, f"{value!r} holds a line break; write it in one line"))
+        elif value is not None and (option := options_of.get(_canonical(key))):
+            faults.append(
+                Fault(where, f"cannot be set here: write {option}, which tells the workers when to leave, too")
+            )
+        elif isinstance(value, str) and (why := not_one_line(value)):
+            faults.append(Fault(where, why))
     return faults
 
 

@@ -57,11 +57,20 @@ def expression(what: str, text: str) -> str:
     """Return a line of the user's as it is.
 
     Raises:
-        OptionsError: it is more than one line.
+        OptionsError: it is not one line.
     """
-    if re.search(r"[\n\r]", text):
-        raise OptionsError([Fault(what, f"{text!r} holds a line break; write it in one line")])
+    if why := not_one_line(text):
+        raise OptionsError([Fault(what, why)])
     return text
+
+
+def not_one_line(text: str) -> str:
+    """Return why a line of the user's would be more or less than one; nothing where it is one."""
+    if re.search(r"[\n\r]", text):
+        return f"{text!r} holds a line break; write it in one line"
+    if text.rstrip().endswith("\\"):
+        return f"{text!r} ends in a backslash, and HTCondor would take the next line for a part of it"
+    return ""
 
 
 def _cannot_stand(value: str) -> str:

@@ -92,6 +92,10 @@ def setting_faults(settings: Mapping[str, bool | str | None]) -> list[Fault]:
         where = f"slurm-settings.{name}"
         if why := _RESERVED.get(name):
             faults.append(Fault(where, f"cannot be set here: {why}"))
+        elif name == "time" and value not in (None, False):
+            faults.append(
+                Fault(where, "cannot be set here: write walltime, which tells the workers when to leave, too")
+            )
         elif not re.fullmatch(r"[a-z][a-z0-9]+(-[a-z0-9]+)*", name):
             faults.append(Fault(where, "is not the long name of an option of sbatch, such as 'qos' or 'mem-per-cpu'"))
         elif isinstance(value, str) and _breaks(value):

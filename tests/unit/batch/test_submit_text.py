@@ -219,10 +219,10 @@ def test_a_setting_of_htcondor_is_added_overridden_or_taken_away_whatever_its_ca
 
 
 def test_a_setting_of_slurm_is_added_overridden_or_taken_away() -> None:
-    changes = {"qos": "high", "mem": None, "time": "5", "no-requeue": False, "exclusive": True}
+    changes = {"qos": "high", "mem": None, "cpus-per-task": "5", "no-requeue": False, "exclusive": True}
     options = slurm_options().model_copy(update={"slurm_settings": changes})
     lines = batch_script(a_submission(resources=Resources(1, GB, walltime_s=60)), options).splitlines()
-    assert {"#SBATCH --qos=high", "#SBATCH --time=5", "#SBATCH --exclusive"} <= set(lines)
+    assert {"#SBATCH --qos=high", "#SBATCH --cpus-per-task=5", "#SBATCH --exclusive"} <= set(lines)
     assert not [line for line in lines if "--mem" in line or "requeue" in line]
 
 
@@ -240,12 +240,28 @@ def test_a_setting_of_slurm_is_added_overridden_or_taken_away() -> None:
         ({"$(x)": "3"}, "is not the name of a line of a submit description"),
         ({" ": "3"}, "is not the name of a line of a submit description"),
         ({"x": "1\nqueue 100"}, "holds a line break; write it in one line"),
+        ({"x": "C:\\"}, "htcondor-settings.x: 'C:\\\\' ends in a backslash, and HTCondor would take the next line"),
+        ({"x": "1 \\ "}, "ends in a backslash"),
+        ({"+jobflavour": '"workday"'}, "htcondor-settings.+jobflavour: cannot be set here: write queue, which tells"),
+        ({"MY.MaxRuntime": "7200"}, "cannot be set here: write walltime, which tells the workers when to leave, too"),
     ],
 )
 def test_settings_that_would_break_a_submission_to_htcondor_are_refused(settings: dict[str, str], said: str) -> None:
     with pytest.raises(OptionsError) as caught:
-        HTCondor.from_options(htcondor_options(htcondor_settings=settings))
+        HTCondor.from_options(htcondor_options("dask@lxplus", htcondor_settings=settings))
     assert said in str(caught.value)
+
+
+def test_the_line_of_the_time_may_be_taken_away_and_any_is_free_where_the_pool_knows_none() -> None:
+    HTCondor.from_options(htcondor_options("dask@lxplus", htcondor_settings={"+JobFlavour": None}))
+    HTCondor.from_options(htcondor_options(htcondor_settings={"+JobFlavour": '"workday"'}))
+    Slurm.from_options(slurm_options(slurm_settings={"time": None}))
+    Slurm.from_options(slurm_options(slurm_settings={"time": False}))
+
+
+def test_requirements_that_end_in_a_backslash_are_refused() -> None:
+    with pytest.raises(OptionsError, match=r"requirements: .* ends in a backslash"):
+        submit_description(a_submission(), htcondor_options(requirements=["Memory > 1 \\"]))
 
 
 @pytest.mark.parametrize(
@@ -255,6 +271,7 @@ def test_settings_that_would_break_a_submission_to_htcondor_are_refused(settings
         ({"p": "x"}, "slurm-settings.p: is not the long name of an option of sbatch"),
         ({"--qos": "x"}, "slurm-settings.--qos: is not the long name"),
         ({"qos": "a\n#SBATCH --wrap=x"}, "holds a line break; write it in one line"),
+        ({"time": "2:00:00"}, "slurm-settings.time: cannot be set here: write walltime, which tells the workers when"),
     ],
 )
 def test_settings_that_would_break_a_submission_to_slurm_are_refused(settings: dict[str, str], said: str) -> None:
