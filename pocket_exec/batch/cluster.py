@@ -81,7 +81,12 @@ class SupervisedCluster(JobQueueCluster):
         self._prefix = "worker"
         self._numbers = itertools.count()
         self._news = threading.Event()
-        self._watch = Watch(supervision.patience, walltime_s=resources.walltime_s, hopeless=supervision.hopeless_exits)
+        self._watch = Watch(
+            supervision.patience,
+            walltime_s=resources.walltime_s,
+            hopeless=supervision.hopeless_exits,
+            doubtful=supervision.doubtful_exits,
+        )
         self._jobs = Jobs(
             system,
             guardian,

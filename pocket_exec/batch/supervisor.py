@@ -39,6 +39,8 @@ class Supervision:
     patience: Patience = field(default_factory=Patience)
     hopeless_exits: frozenset[int] = frozenset()
     """Exit statuses of a job that tell that all jobs would fail alike."""
+    doubtful_exits: frozenset[int] = frozenset()
+    """Exit statuses that tell it, too, unless it is one broken machine that gives them."""
 
 
 class Supervisor:
@@ -113,8 +115,8 @@ class Supervisor:
         elif self._watch.expecting(now):
             pause = min(pause, patience.quick_s)
         pause *= random.uniform(0.9, 1.1)
-        if self._watch.next_try() > now:
-            pause = min(pause, self._watch.next_try() - now)
+        if (next_try := self._watch.next_try(now)) > now:
+            pause = min(pause, next_try - now)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), pause)
             self._changed.clear()
@@ -174,6 +176,7 @@ class Supervisor:
         exhausted = self._watch.budget <= 0 and bool(self._watch.failed)
         if exhausted and not self._exhausted:
             log.warning(
-                "too many workers could not start: no more are asked for; the last one: %s", self._watch.failed[-1].why
+                "too many workers could not start: one at a time is asked for; the last one: %s",
+                self._watch.failed[-1].why,
             )
         self._exhausted = exhausted

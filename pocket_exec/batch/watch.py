@@ -18,10 +18,18 @@ class Watch:
     """All workers of a cluster, and the rules by which they are given up, replaced, or despaired of.
 
     Everything is called from the cluster's event loop, with the time now. Losses that cost workers which had worked are
-    made good by the workers that come in their place; a start that fails costs one of a budget.
+    made good by the workers that come in their place; a start that fails costs one of a budget. ``hopeless`` are exit
+    statuses that tell that all jobs would fail alike, ``doubtful`` those that tell it unless a machine is broken.
     """
 
-    def __init__(self, patience: Patience, *, walltime_s: float | None = None, hopeless: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        patience: Patience,
+        *,
+        walltime_s: float | None = None,
+        hopeless: Collection[int] = (),
+        doubtful: Collection[int] = (),
+    ) -> None:
         self.patience = patience
         self.walltime_s = walltime_s
         self.wanted = 0
@@ -30,11 +38,18 @@ class Watch:
         """Workers that could not start since the last one that could."""
         self.refusal: PocketExecError | None = None
         """What was wrong with the last submission."""
-        self._hopeless = frozenset(hopeless)
-        self._refusals = 0
         self.ever_submitted = False
+        self._hopeless = frozenset(hopeless)
+        self._doubtful = frozenset(doubtful)
+        self._refusals = 0
+        self._there = 0
+        """Jobs at the last refusal: so many are allowed."""
+        self._no_more_before = 0.0
         self._spent = 0
         self._rounds = 0
+        self._short_lived = 0
+        """Looks at which workers had died that had come shortly before, since one has lived for longer."""
+        self._short_lived_since = 0.0
         self._not_before = 0.0
 
     @property
@@ -58,7 +73,8 @@ class Watch:
         """Take in that a submission has failed."""
         self._refusals += 1
         self.refusal = error
-        self._wait(self._refusals + 1, now)
+        self._there = len(self.jobs)
+        self._no_more_before = now + self._pause(self._refusals + 1)
 
     def dropped(self, names: Iterable[str]) -> None:
         """Forget workers."""
@@ -74,9 +90,7 @@ class Watch:
                 left = True
             elif not job.connected and job.name in names:
                 if job.came is None:
-                    self.failed.clear()
-                    self._rounds = 0
-                    self._spent = max(0, self._spent - 1)
+                    self._can_live(1)
                 running = job.running if job.running is not None else now
                 came = job.came if job.came is not None else now
                 self.jobs[job.name] = replace(job, connected=True, came=came, running=running, left=None)
@@ -97,18 +111,56 @@ class Watch:
 
     def lost(self, losses: Sequence[Loss], now: float) -> None:
         """Take in losses, with what their logs say."""
+        if losses:
+            self._refusals = 0
+        if lived := [loss for loss in losses if loss.expected]:
+            self._can_live(len(lived))
         failed = [loss for loss in losses if loss.at_start]
         self.failed += failed
         self._spent += len([loss for loss in losses if not loss.expected])
         if failed:
             self._rounds += 1
-            self._wait(self._rounds, now)
+            exhausted = self.patience.backoff_most_s if self.budget <= 0 else 0.0
+            self._not_before = max(self._not_before, now + max(exhausted, self._pause(self._rounds)))
+        self._wait_for_short_lived(losses, now)
+
+    def _wait_for_short_lived(self, losses: Sequence[Loss], now: float) -> None:
+        """Let workers that come and die at once be replaced later and later, until one that came since lives on."""
+        short = [
+            loss
+            for loss in losses
+            if not loss.at_start and not loss.expected and (loss.permanent or not self._lived(loss.job, now))
+        ]
+        others = [*self.jobs.values(), *(loss.job for loss in losses if not loss.permanent)]
+        if any((job.came or 0.0) > self._short_lived_since and self._lived(job, now) for job in others):
+            self._short_lived = 0
+        if short:
+            self._short_lived_since = self._short_lived_since if self._short_lived else now
+            self._short_lived += 1
+            self._not_before = max(self._not_before, now + self._pause(self._short_lived))
+
+    def _lived(self, job: WorkerJob, now: float) -> bool:
+        left = job.left if job.left is not None else now
+        return job.came is not None and left - job.came >= self.patience.lived_s
+
+    def _can_live(self, number: int) -> None:
+        """Take in that workers have come, or done their time: those that could not start before them prove nothing."""
+        self.failed.clear()
+        self._rounds = 0
+        self._spent = max(0, self._spent - number)
 
     def due(self, planned: int, now: float) -> int:
         """Return how many workers to ask for now, with as many planned."""
         if now < self._not_before or self.trouble(now) is not None:
             return 0
-        return max(0, min(self.wanted - planned, self.budget if self.failed else self.wanted))
+        wanted = self.wanted if now >= self._no_more_before else min(self.wanted, self._there)
+        return max(0, min(wanted - planned, self._affordable(planned)))
+
+    def _affordable(self, planned: int) -> int:
+        """Return how many starts may be tried; while others work, one at a time, however many have failed."""
+        if not self.failed:
+            return self.wanted
+        return max(self.budget, int(0 < self.connected == planned))
 
     def trouble(self, now: float) -> Sequence[Loss] | PocketExecError | None:
         """Return why no worker can live: failed starts that are alike, most of them; None while there is hope."""
@@ -127,8 +179,11 @@ class Watch:
     def _proven(self, alike: Sequence[Loss]) -> bool:
         """Whether failed starts that are alike tell that all others will fail so."""
         enough = max(1, min(self.wanted, 3))
-        if sum(loss.permanent or loss.job.status.exit_status in self._hopeless for loss in alike) >= enough:
+        exits = [loss.job.status.exit_status for loss in alike]
+        if sum(loss.permanent or status in self._hopeless for loss, status in zip(alike, exits, strict=True)) >= enough:
             return True
+        if not self.jobs and self._doubtful.issuperset(exits):
+            return len(alike) >= enough
         # One machine that swallows job after job is no proof.
         hosts = {loss.job.status.host for loss in alike}
         return len(alike) >= (max(2, enough) if len(hosts) > 1 else max(3, 2 * min(self.wanted, 5)))
@@ -140,15 +195,15 @@ class Watch:
             for job in self.jobs.values()
         )
 
-    def next_try(self) -> float:
-        """Return the time before which nobody is replaced."""
-        return self._not_before
+    def next_try(self, now: float) -> float:
+        """Return the next time from which more may be asked for; ``now`` where nothing is put off."""
+        return min((time for time in (self._not_before, self._no_more_before) if time > now), default=now)
 
-    def _wait(self, times: int, now: float) -> None:
-        """Replace the first at once, then wait twice as long each time."""
-        if times > 1:
-            pause = min(self.patience.backoff_most_s, self.patience.backoff_s * 2.0 ** min(times - 2, 20))
-            self._not_before = max(self._not_before, now + pause)
+    def _pause(self, times: int) -> float:
+        """Return how long to wait: the first time not at all, then twice as long each time."""
+        if times <= 1:
+            return 0.0
+        return min(self.patience.backoff_most_s, self.patience.backoff_s * 2.0 ** min(times - 2, 20))
 
 
 def most_alike(losses: Sequence[Loss]) -> Sequence[Loss]:

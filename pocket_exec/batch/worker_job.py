@@ -25,8 +25,10 @@ class Patience:
     """For a worker that has left its running job to come back."""
     settled_s: float = 120.0
     """For jobs that have just begun to run, before all are given up for those that have failed."""
+    lived_s: float = 120.0
+    """For a worker to show that it can live."""
     backoff_s: float = 5.0
-    """Before workers are replaced that could not start; twice as long each time."""
+    """Before workers are replaced that could not start, or did not live; twice as long each time."""
     backoff_most_s: float = 300.0
     quick_s: float = 5.0
     """Between two looks at the queue while a change is expected."""

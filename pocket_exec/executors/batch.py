@@ -37,7 +37,8 @@ from pocket_exec.worker.statuses import LOG_MARK, WorkerExit
 
 log = logging.getLogger(__name__)
 
-HOPELESS = frozenset(int(status) for status in WorkerExit if not status.machines_fault)
+HOPELESS = frozenset({int(WorkerExit.VERSIONS)})
+DOUBTFUL = frozenset(int(status) for status in WorkerExit if not status.machines_fault) - HOPELESS
 
 
 class BatchExecutorFactory(DaskExecutorFactory):
@@ -80,6 +81,7 @@ class BatchExecutorFactory(DaskExecutorFactory):
                     log_mark=LOG_MARK,
                     limits=Limits(options.jobs_per_submission, options.jobs_per_owner),
                     hopeless_exits=HOPELESS,
+                    doubtful_exits=DOUBTFUL,
                 ),
                 place=scheduler_place(options),
                 security=security,

@@ -31,7 +31,7 @@ class WorkerExit(IntEnum):
 
     @property
     def machines_fault(self) -> bool:
-        """Whether another machine may do better; the others fail alike everywhere."""
+        """Whether another machine may do better; the others fail alike everywhere, unless one machine is broken."""
         return self not in (WorkerExit.SETUP_COMMAND, WorkerExit.NO_PYTHON, WorkerExit.VERSIONS, WorkerExit.MODULES)
 
 

@@ -19,8 +19,15 @@ PENDING = JobStatus(JobState.PENDING)
 class Farm:
     """A watch, the time, and what queue and scheduler say."""
 
-    def __init__(self, workers: int, *, walltime_s: float | None = None, hopeless: frozenset[int] = frozenset()):
-        self.watch = Watch(Patience(), walltime_s=walltime_s, hopeless=hopeless)
+    def __init__(
+        self,
+        workers: int,
+        *,
+        walltime_s: float | None = None,
+        hopeless: frozenset[int] = frozenset(),
+        doubtful: frozenset[int] = frozenset(),
+    ):
+        self.watch = Watch(Patience(), walltime_s=walltime_s, hopeless=hopeless, doubtful=doubtful)
         self.watch.wanted = workers
         self.now = 1000.0
         self.submit(*(f"w-{number}" for number in range(workers)))
@@ -161,16 +168,72 @@ def test_the_end_of_a_walltime_is_expected_and_costs_nothing() -> None:
     assert farm.due() == 1
 
 
-def test_workers_that_work_and_die_are_replaced_without_end_and_at_once() -> None:
-    farm = Farm(1)
-    for number in range(100):
+def test_a_worker_that_has_done_its_time_shows_that_others_can_live() -> None:
+    farm = Farm(12, walltime_s=3600)
+    good = [f"w-{number}" for number in range(2)]
+    farm.connect(*good)
+    swallowed = {f"w_{number}": JobStatus(JobState.FAILED, exit_status=72, host="hole") for number in range(2, 12)}
+    farm.look(w_0=RUNNING, w_1=RUNNING, **swallowed)
+    for number in range(12, 40):
+        if farm.watch.budget > 0:
+            farm.submit(f"w-{number}")
+            farm.look(w_0=RUNNING, w_1=RUNNING, **{f"w_{number}": JobStatus(JobState.FAILED, exit_status=72)})
+    assert farm.watch.budget == 0
+    done = JobStatus(JobState.DONE, exit_status=0)
+    farm.look(3000.0, w_0=done, w_1=done)
+    assert (farm.watch.budget, farm.watch.failed) == (2, [])
+    assert farm.trouble() is None
+    assert farm.due() == 12
+
+
+def replaced_after(lived_s: float, times: int, status: JobStatus) -> list[float]:
+    """Return after how long each of so many workers in a row is replaced that connect, and die after ``lived_s``."""
+    farm, pauses = Farm(1), []
+    for number in range(times):
         name = f"w-{number}"
         farm.submit(name)
         farm.connect(name)
         farm.watch.jobs = {name: farm.watch.jobs[name]}
-        assert farm.look(**{f"w_{number}": JobStatus(JobState.FAILED)})
-        assert farm.due() == 1
+        assert farm.look(lived_s, **{f"w_{number}": status})
         assert farm.trouble() is None
+        lost = farm.now
+        while not farm.due():
+            farm.now += 1
+        pauses.append(farm.now - lost)
+        assert farm.due() == 1
+    return pauses
+
+
+def test_workers_that_work_and_die_are_replaced_without_end_and_at_once_if_they_have_lived_for_a_while() -> None:
+    assert replaced_after(121.0, 100, JobStatus(JobState.FAILED)) == [0] * 100
+
+
+@pytest.mark.parametrize(
+    ("lived_s", "status"),
+    [(10.0, JobStatus(JobState.FAILED)), (3600.0, JobStatus(JobState.HELD, "memory", permanent=True))],
+)
+def test_workers_that_come_and_die_at_once_or_must_die_are_replaced_later_and_later(
+    lived_s: float, status: JobStatus
+) -> None:
+    assert replaced_after(lived_s, 10, status) == [0, 5, 10, 20, 40, 80, 160, 300, 300, 300]
+
+
+def test_a_worker_that_lives_on_ends_the_waiting_for_those_that_come_and_die_at_once() -> None:
+    farm = Farm(3)
+    dead = JobStatus(JobState.FAILED)
+    farm.connect("w-0", "w-1", "w-2")
+    farm.look(w_0=dead, w_1=RUNNING, w_2=RUNNING)
+    farm.now += 1
+    farm.submit("w-3")
+    farm.connect("w-1", "w-2", "w-3")
+    farm.look(w_1=dead, w_2=RUNNING, w_3=RUNNING)
+    assert farm.due() == 0
+    assert farm.due(5.0) == 1
+    farm.submit("w-4")
+    farm.look(130.0, w_2=RUNNING, w_3=RUNNING, w_4=PENDING)
+    farm.connect("w-2", "w-3", "w-4")
+    farm.look(w_2=RUNNING, w_3=RUNNING, w_4=dead)
+    assert farm.due() == 1
 
 
 def test_workers_that_cannot_start_are_replaced_later_and_later_until_the_budget_is_spent() -> None:
@@ -187,9 +250,13 @@ def test_workers_that_cannot_start_are_replaced_later_and_later_until_the_budget
         pauses.append(waited)
     assert pauses[:9] == [0, 5, 10, 20, 40, 80, 160, 300, 300]
     assert farm.watch.budget <= 0
-    assert farm.due(1e6) == 0
-    # One worker works: that is no reason to stop.
+    # One worker works: that is no reason to stop, and from time to time another start is tried.
     assert farm.trouble() is None
+    assert farm.due(299.0) == 0
+    assert farm.due(1.0) == 1
+    farm.submit("w-20")
+    farm.watch.wanted = 9
+    assert farm.due(1e6) == 0
 
 
 def test_one_that_says_that_all_would_fail_alike_is_believed_when_it_is_alone() -> None:
@@ -197,6 +264,30 @@ def test_one_that_says_that_all_would_fail_alike_is_believed_when_it_is_alone() 
     farm.look(w_0=JobStatus(JobState.FAILED, exit_status=75))
     assert "1 job failed alike" in str(farm.trouble())
     assert farm.due(1e6) == 0
+
+
+SETUP_FAILED = JobStatus(JobState.FAILED, exit_status=70, host="node13")
+
+
+def test_what_may_be_one_machines_fault_is_believed_of_the_last_job_that_there_is() -> None:
+    farm = Farm(1, doubtful=frozenset({70}))
+    farm.look(w_0=SETUP_FAILED)
+    assert "1 job failed alike" in str(farm.trouble())
+    assert farm.due(1e6) == 0
+
+
+def test_what_may_be_one_machines_fault_is_no_proof_while_others_wait_before_a_second_one_says_it() -> None:
+    farm = Farm(100, doubtful=frozenset({70}))
+    waiting = {f"w_{number}": PENDING for number in range(3, 100)}
+    farm.look(w_0=SETUP_FAILED, w_1=SETUP_FAILED, w_2=SETUP_FAILED, **waiting)
+    assert farm.trouble() is None
+    del waiting["w_3"]
+    farm.look(w_3=JobStatus(JobState.FAILED, exit_status=70, host="node14"), **waiting)
+    assert "4 jobs failed alike" in str(farm.trouble())
+    alone = Farm(100, doubtful=frozenset({70}))
+    failed = {f"w_{number}": SETUP_FAILED for number in range(10)}
+    alone.look(**failed, **{f"w_{number}": PENDING for number in range(10, 100)})
+    assert "10 jobs failed alike" in str(alone.trouble())
 
 
 def test_three_of_many_that_fail_alike_for_good_are_enough_and_two_are_not() -> None:
@@ -244,6 +335,28 @@ def test_a_submission_that_fails_is_trouble_at_once_the_first_time_only() -> Non
     assert later.trouble() is None
     assert later.due() == 0
     assert later.due(6.0) == 1
+
+
+def test_a_quota_that_refuses_more_keeps_no_lost_worker_from_being_replaced_and_is_no_verdict() -> None:
+    farm, quota = Farm(3), SubmitError("your quota is 3 jobs")
+    farm.connect("w-0", "w-1", "w-2")
+    farm.watch.wanted = 5
+    farm.now += 200.0
+    for _ in range(4):
+        farm.watch.refused(quota, farm.now)
+    assert farm.due() == 0
+    dead = JobStatus(JobState.FAILED)
+    farm.look(w_0=dead, w_1=RUNNING, w_2=RUNNING)
+    assert farm.watch.next_try(farm.now) == farm.now + 30.0
+    assert farm.due() == 1
+    farm.submit("w-3")
+    assert farm.due() == 0
+    assert farm.due(30.0) == 2
+    for _ in range(4):
+        farm.watch.refused(quota, farm.now)
+    farm.look(w_1=dead, w_2=dead, w_3=dead)
+    farm.watch.refused(quota, farm.now)
+    assert farm.trouble() is None
 
 
 def test_failures_are_grouped_by_what_they_say_numbers_aside() -> None:
