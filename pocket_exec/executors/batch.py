@@ -97,6 +97,9 @@ class BatchExecutorFactory(DaskExecutorFactory):
         log.info("the first worker is there after %.0f s", time.monotonic() - started)
         return client
 
+    def wait_for_worker(self, client: Client) -> None:
+        """Do nothing: ``connect`` has waited, and has looked after the jobs meanwhile."""
+
     def send_code(self, client: Client) -> None:
         """Do nothing: the code travels with the jobs."""
 

@@ -62,10 +62,14 @@ class DaskExecutorFactory(ExecutorFactory):
     def setup(self) -> None:
         """Connect, wait for the first worker, and send the user's modules."""
         self.client = self.connect()
-        wait_for_workers(self.client, self.options.worker_timeout)
+        self.wait_for_worker(self.client)
         self.send_code(self.client)
         if self.options.performance_report and self.outputdir is not None:
             self.stack.enter_context(_performance_report(self.client, self.outputdir / "dask-report.html"))
+
+    def wait_for_worker(self, client: Client) -> None:
+        """Wait for the first worker."""
+        wait_for_workers(client, self.options.worker_timeout)
 
     def send_code(self, client: Client) -> None:
         """Make the user's modules importable on each worker; they share this machine's file system."""

@@ -163,6 +163,17 @@ def test_jobs_that_an_earlier_run_may_have_left_are_told_with_what_cancels_them_
     assert "condor_rm 7.0" not in (farm / "called").read_text()
 
 
+def test_the_first_worker_is_waited_for_once_while_the_jobs_are_looked_after(
+    farm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupervised(*_: object) -> None:
+        pytest.fail("a wait that does not look at the jobs")
+
+    monkeypatch.setattr("pocket_exec.executors.dask.wait_for_workers", unsupervised)
+    with pocket_exec.open_executor("dask@htcondor", **options()) as executor:
+        assert executor(ITEMS, double, None)[0]["out"]["n"] == 30
+
+
 def test_without_encryption_there_is_a_warning_and_no_certificate(farm: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pocket_exec.open_executor("dask@htcondor", **options(security="none")) as executor:
         [private] = private_of(Path.cwd())
