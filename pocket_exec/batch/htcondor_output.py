@@ -28,7 +28,8 @@ class JobOutput:
     def __init__(self, commands: Commands, *, spooled: bool) -> None:
         self._commands = commands
         self._spooled = spooled
-        self._lock = threading.Lock()
+        self._settled = threading.Condition()
+        self._under_way: set[str] = set()
         self._fetched: set[str] = set()
 
     def end_of(self, job_id: str, submission: Submission, name: str, *, over: bool) -> str:
@@ -42,22 +43,32 @@ class JobOutput:
         return job_output(submission.log_directory, name)
 
     def fetch(self, ids: Iterable[str], timeout_s: float | None = None) -> None:
-        """Run condor_transfer_data, once for each job: a second time it fails."""
-        with self._lock:
-            new = [job_id for job_id in ids if job_id not in self._fetched]
-            self._fetched.update(new)
-        for schedd, group in by_place(new).items():
-            args = ["condor_transfer_data", *at_schedd(schedd), *group]
-            try:
-                done = self._commands(args, timeout_s=timeout_s or self._commands.submit_timeout_s)
-            except CommandError as error:
-                log.warning("the logs of jobs could not be fetched: %s", error)
-            else:
-                if done.returncode == 0:
-                    continue
-                log.info("the logs of jobs could not be fetched: %s", failure(done))
-            with self._lock:
-                self._fetched.difference_update(at_place(job_id, schedd) for job_id in group)
+        """Run condor_transfer_data, once for each job: a second time it fails. One that is under way is waited for."""
+        wanted = set(ids)
+        with self._settled:
+            self._settled.wait_for(lambda: not self._under_way & wanted)
+            new = wanted - self._fetched
+            self._under_way |= new
+        fetched: set[str] = set()
+        try:
+            for schedd, group in by_place(sorted(new)).items():
+                if self._transferred(schedd, group, timeout_s or self._commands.submit_timeout_s):
+                    fetched.update(at_place(job_id, schedd) for job_id in group)
+        finally:
+            with self._settled:
+                self._fetched |= fetched
+                self._under_way -= new
+                self._settled.notify_all()
+
+    def _transferred(self, schedd: str | None, group: Sequence[str], timeout_s: float) -> bool:
+        try:
+            done = self._commands(["condor_transfer_data", *at_schedd(schedd), *group], timeout_s=timeout_s)
+        except CommandError as error:
+            log.warning("the logs of jobs could not be fetched: %s", error)
+            return False
+        if done.returncode != 0:
+            log.info("the logs of jobs could not be fetched: %s", failure(done))
+        return done.returncode == 0
 
     def fetch_last(
         self, ids: Sequence[str], status: Callable[[Sequence[str]], Mapping[str, JobStatus]], timeout_s: float

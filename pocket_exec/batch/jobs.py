@@ -58,6 +58,7 @@ class Jobs:
         """Of guardian and disk: who holds it writes what the books say by then, so that the last word is the newest."""
         self._ids: dict[str, str] = {}
         self._given_up: set[str] = set()
+        self._finishing: dict[str, asyncio.Task[None]] = {}
         self._submitting = False
         self._unclear = False
         """A submission or a cancellation failed, so that there may be jobs of ours whose ids are not known."""
@@ -74,11 +75,19 @@ class Jobs:
         """Cancel a job, together with the others that are dropped now; one that is being submitted, afterwards."""
         if not self._submissions.withdraw(name):
             self._given_up.add(name)
-            if name in self._ids:
+            if name in self._ids and name not in self._finishing:
                 self._cancellations.put(name)
 
-    async def finish(self, names: Sequence[str]) -> None:
-        """Take jobs that have ended off the books, and bring home what they have left."""
+    def finish(self, names: Sequence[str]) -> asyncio.Task[None]:
+        """Begin to bring home what jobs that have ended have left, and to take them off the books.
+
+        Until that is done they are not cancelled: what they have left would go with them.
+        """
+        task = asyncio.create_task(self._finish(names))
+        self._finishing.update(dict.fromkeys(names, task))
+        return task
+
+    async def _finish(self, names: Sequence[str]) -> None:
         with self._books:
             ids = {name: self._ids[name] for name in names if name in self._ids}
         try:
@@ -86,6 +95,10 @@ class Jobs:
         except Exception as error:  # noqa: BLE001 - a batch system may be anybody's
             self._unclear = True
             log.debug("what %d jobs have left is not brought home: %s", len(ids), error)
+        finally:
+            for name in names:
+                self._finishing.pop(name, None)
+            self._given_up.difference_update(names)
         with self._books:
             for name in ids:
                 self._ids.pop(name, None)
@@ -113,6 +126,7 @@ class Jobs:
         """
         self._ending = True
         certain = await self._submissions.settled(timeout_s)
+        await self._finished(timeout_s)
         for name in list(self._ids):
             if name not in self._given_up:
                 self.drop(name)
@@ -130,6 +144,14 @@ class Jobs:
             # What is cancelled by now is not the guardian's any more.
             await called(self._write, submission.tag)
         return certain
+
+    async def _finished(self, timeout_s: float) -> None:
+        """Wait for what is brought home, and give up what takes too long."""
+        if tasks := set(self._finishing.values()):
+            _, left = await asyncio.wait(tasks, timeout=timeout_s)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     @property
     def _more_may_be_there(self) -> bool:

@@ -134,7 +134,9 @@ class Supervisor:
         if losses:
             self._watch.lost(losses, time.monotonic())
             log.info("%s", losses_text(losses))
-            await self._jobs.finish([loss.job.name for loss in losses if loss.job.status.state.over])
+            if over := [loss.job.name for loss in losses if loss.job.status.state.over]:
+                # It may take minutes, which the others need not wait for.
+                self._jobs.finish(over)
             self._gone([loss.job.name for loss in losses])
 
     async def _statuses(self, ids: Sequence[str]) -> Mapping[str, JobStatus] | None:

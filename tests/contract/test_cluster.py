@@ -93,6 +93,28 @@ def test_workers_that_are_killed_or_held_are_replaced_by_one_more_submission(tmp
         assert cluster.trouble() is None
 
 
+def test_what_takes_long_to_bring_home_holds_up_no_replacement_and_not_the_close(tmp_path: Path) -> None:
+    goes_on = threading.Event()
+
+    class Fetching(LocalBatch):
+        def finish(self, ids: Sequence[str]) -> None:
+            goes_on.wait(60)
+
+    local_system(tmp_path)
+    system = Fetching(tmp_path / "queue")
+    with supervised(system, Maker(tmp_path), 1) as cluster:
+        cluster.wait_for_first_worker(60)
+        (first,) = connected(cluster)
+        system.kill(first)
+        until(lambda: len(connected(cluster)) == 1 and connected(cluster) != [first], 30)
+        assert first in system.pids()
+        start = time.monotonic()
+        cluster.close()
+        assert time.monotonic() - start < 30
+    goes_on.set()
+    assert not system.pids()
+
+
 def test_scaling_down_moves_results_away_and_cancels_those_jobs_only(tmp_path: Path) -> None:
     system = local_system(tmp_path)
     with supervised(system, Maker(tmp_path), 3) as cluster, Client(cluster, set_as_default=False) as client:

@@ -104,6 +104,43 @@ def test_ended_jobs_that_could_not_be_brought_home_are_cancelled_by_their_tag(tm
     assert guardian.ways == ()
 
 
+class Fetching(Busy):
+    """Takes its time to bring home what jobs have left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = threading.Event()
+
+    def finish(self, ids: Sequence[str]) -> None:
+        self.goes_on.wait(5.0)
+
+
+@pytest.mark.parametrize(("in_time", "cancelled"), [(True, []), (False, ["0.0"])])
+def test_an_ended_job_is_not_cancelled_before_it_is_brought_home_or_given_up(
+    tmp_path: Path, in_time: bool, cancelled: list[str]
+) -> None:
+    system, guardian = Fetching(), Guardian()
+
+    async def course() -> bool:
+        there = asyncio.Event()
+        jobs = books(system, guardian, tmp_path, there)
+        jobs.add("worker-0")
+        await there.wait()
+        jobs.finish(["worker-0"])
+        jobs.drop("worker-0")
+        await asyncio.sleep(0.1)
+        assert system.cancelled == []
+        if in_time:
+            system.goes_on.set()
+        certain = await jobs.end(0.3)
+        system.goes_on.set()
+        return certain
+
+    assert asyncio.run(course())
+    assert system.cancelled == cancelled
+    assert guardian.ways == ()
+
+
 class Stalled(Guardian):
     """Takes long to be told, from ``stalls`` on, as one does that has to be started anew."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -270,6 +271,31 @@ def test_spooled_logs_of_an_ended_job_are_fetched_once(submission: Submission) -
     pool.status(["12.0"])
     assert pool.logs("12.0", submission, "01234567-0") == pool.logs("12.0", submission, "01234567-0") == ""
     assert [args for args in answers.asked if args[0] == "condor_transfer_data"] == [["condor_transfer_data", "12.0"]]
+
+
+def test_a_job_whose_logs_are_being_fetched_is_not_removed_meanwhile(submission: Submission) -> None:
+    submission.log_directory.mkdir()
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def transfer(args: Sequence[str]) -> Completed:
+        begun.set()
+        goes_on.wait(5)
+        return Completed(tuple(args), 0, "", "")
+
+    answers = Answers(condor_q=ads({"JobStatus": 4, "ExitCode": 71}), condor_transfer_data=transfer, condor_rm="")
+    pool = condor(answers, spool=True)
+    pool.status(["12.0"])
+    reading = threading.Thread(target=pool.logs, args=("12.0", submission, "01234567-0"))
+    finishing = threading.Thread(target=pool.finish, args=(["12.0"],))
+    reading.start()
+    begun.wait(5)
+    finishing.start()
+    finishing.join(0.2)
+    assert [args[0] for args in answers.asked] == ["condor_q", "condor_transfer_data"]
+    goes_on.set()
+    reading.join(5)
+    finishing.join(5)
+    assert [args[0] for args in answers.asked] == ["condor_q", "condor_transfer_data", "condor_rm"]
 
 
 def test_spooled_logs_of_a_running_job_are_its_machines(submission: Submission) -> None:
