@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from pocket_exec.errors import did_you_mean
 from pocket_exec.options.fields import (
@@ -37,7 +37,7 @@ class BatchOptions(DaskOptions):
     """Queue, partition or job flavour; null for the batch system's own choice."""
     queue_limits: Annotated[Durations, known_as("partitions", "job-flavours")]
     """Longest walltime in each queue, so that a walltime is checked before anything is submitted."""
-    walltime: Annotated[Duration | None, known_as("time", "max-runtime", "request-runtime")]
+    walltime: Annotated[Annotated[Duration, Field(ge=1)] | None, known_as("time", "max-runtime", "request-runtime")]
     """Time after which the batch system ends a job; null for the queue's own."""
     accounting_group: Annotated[Text | None, known_as("account", "project", "acctgroup")]
     """Account, project or accounting group that is charged; null for your default."""
@@ -49,7 +49,7 @@ class BatchOptions(DaskOptions):
     """Scratch disk of a job; null for the batch system's own."""
     gpus_per_worker: Annotated[NotNegative, Unit("GPUs"), known_as("gpus", "request-gpus")]
     """GPUs of a job."""
-    memory_fraction: Share
+    memory_fraction: Annotated[Share, Field(gt=0)]
     """Part of a job's memory that Dask's worker may fill; the rest is left to container, nanny and page cache."""
     scheduler_host: Annotated[Text | None, known_as("host")]
     """Name or address of this machine that the workers find the scheduler at; `fqdn` and `hostname` are worked out,
@@ -70,7 +70,7 @@ class BatchOptions(DaskOptions):
     """The most jobs in one submission; null for any number."""
     jobs_per_owner: Annotated[Positive | None, Unit("jobs")]
     """The most jobs that one user may have in the queue; null for any number."""
-    poll_interval: Seconds
+    poll_interval: Annotated[Seconds, Field(ge=1)]
     """Time between two looks at the queue."""
 
     worker_image: Annotated[Text | None, known_as("image", "container", "container-image", "singularity-image")]

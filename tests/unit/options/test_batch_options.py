@@ -39,6 +39,16 @@ def test_everything_that_a_site_does_not_give_is_told_at_once_with_the_origins_o
     ]
 
 
+def test_what_would_be_no_time_and_no_memory_at_all_is_refused() -> None:
+    with pytest.raises(OptionsError) as caught:
+        resolved("dask@slurm", Layer("flags", {"poll-interval": 0, "walltime": "0", "memory-fraction": 0}))
+    assert {str(fault) for fault in caught.value.faults} == {
+        "poll-interval (flags): must be 1 or more, not 0",
+        "walltime (flags): must be 1 or more, not '0'",
+        "memory-fraction (flags): must be more than 0, not 0",
+    }
+
+
 def test_a_wish_at_the_limit_or_without_one_is_granted() -> None:
     resolved("dask@lxplus", Layer("site", {"mem-per-worker-limit": "4GB", "mem-per-worker": "4GB"}))
     resolved("dask@lxplus", Layer("flags", {"mem-per-worker": "4TB", "cores-per-worker": 512}))
