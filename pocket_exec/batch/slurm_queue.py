@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from pocket_exec.batch.commands import CommandFailedError, Commands, failure
@@ -11,12 +13,16 @@ from pocket_exec.batch.ends import Ends
 from pocket_exec.batch.slurm_arrays import array_of, arrays_of, on_cluster
 from pocket_exec.batch.slurm_jobs import ACCOUNTING_FORMAT, QUEUE_FORMAT, accounting_rows, controller_rows, queue_rows
 from pocket_exec.batch.system import JobState, JobStatus, at_place, by_place
+from pocket_exec.command import CommandMissingError
 from pocket_exec.errors import FarmError
 
 log = logging.getLogger(__name__)
 
 _UNKNOWN_JOB = re.compile(r"Invalid job id", re.IGNORECASE)
+_NO_ACCOUNTS = re.compile(r"accounting storage is disabled", re.IGNORECASE)
 _MOST_ARRAYS = 10
+_SACCT_AGAIN_S = 300.0
+"""After sacct has failed: a database that is busy comes back."""
 
 
 class Queue:
@@ -25,7 +31,8 @@ class Queue:
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
         self._ends = Ends()
-        self._accounting = True
+        self._sacct_from = 0.0
+        """When sacct may be asked (``time.monotonic``)."""
 
     def status(self, ids: Sequence[str]) -> dict[str, JobStatus]:
         """Return what is known of jobs, by id: one command as a rule.
@@ -64,7 +71,7 @@ class Queue:
         for array in arrays_of(bare)[:_MOST_ARRAYS]:
             rows.update(self._asked(["scontrol", *on_cluster(cluster), "-o", "show", "job", array], controller_rows))
         rest = [job for job in bare if job not in rows]
-        if rest and self._accounting:
+        if rest and time.monotonic() >= self._sacct_from:
             which = ["-o", ACCOUNTING_FORMAT, "-j", ",".join(arrays_of(rest))]
             rows.update(self._asked(["sacct", *on_cluster(cluster), "-n", "-P", "-X", *which], accounting_rows))
         self._ends.learn({at_place(job, cluster): rows[job] for job in bare if job in rows})
@@ -76,7 +83,8 @@ class Queue:
         except FarmError as error:
             log.debug("how jobs have ended is not known: %s", error)
             if args[0] == "sacct":
-                self._accounting = False
+                gone = isinstance(error, CommandMissingError) or _NO_ACCOUNTS.search(str(error))
+                self._sacct_from = math.inf if gone else time.monotonic() + _SACCT_AGAIN_S
             return {}
 
 

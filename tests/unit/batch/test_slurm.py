@@ -224,6 +224,28 @@ def test_without_accounting_ended_jobs_are_not_listed_and_it_is_not_asked_again(
     assert (asked.count("sacct"), asked.count("scontrol"), asked.count("squeue")) == (1, 3, 5)
 
 
+@pytest.mark.parametrize(
+    ("answer", "asked"),
+    [
+        (failed("sacct: error: slurm_persist_conn_open: failed to send persistent connection init message"), 2),
+        (CommandTimeoutError("sacct: no end after 60 s"), 2),
+        (failed("Slurm accounting storage is disabled"), 1),
+        (CommandMissingError("cannot run 'sacct'"), 1),
+    ],
+)
+def test_accounting_that_fails_for_once_is_asked_again_some_minutes_later(
+    answer: Any, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = Answers(squeue="", scontrol=failed("Invalid job id specified"), sacct=answer)
+    cluster = slurm(answers)
+    now = 1000.0
+    monkeypatch.setattr("pocket_exec.batch.slurm_queue.time.monotonic", lambda: now)
+    for number, seconds in enumerate((0.0, 10.0, 300.0)):
+        now += seconds
+        cluster.status([f"{number}_0"])
+    assert [args[0] for args in answers.asked].count("sacct") == asked
+
+
 @pytest.mark.parametrize("answer", [failed("Unable to contact slurm controller"), CommandTimeoutError("squeue")])
 def test_a_query_that_fails_says_nothing_of_any_job(answer: Any) -> None:
     with pytest.raises(FarmError):
