@@ -308,7 +308,7 @@ class SupervisedCluster(JobQueueCluster):
             came = [job.name for job in self.jobs() if job.connected]
             await self._workers_ended()
             await self._jobs.last_output(came, LAST_OUTPUT_S)
-            certain = await self._jobs.end(END_S)
+            certain = await self._jobs_ended()
             for worker in list(self._created):
                 # SpecCluster asserts that none of them was left half-way.
                 await worker.close()
@@ -319,6 +319,14 @@ class SupervisedCluster(JobQueueCluster):
             log.warning(
                 "it is not certain that all jobs are cancelled, and that none comes late; the guardian process goes on"
             )
+
+    async def _jobs_ended(self) -> bool:
+        """Return whether it is certain that all jobs are gone; what is wrong with that keeps no scheduler alive."""
+        try:
+            return await self._jobs.end(END_S)
+        except Exception as error:  # noqa: BLE001 - a batch system may be anybody's
+            log.warning("the end of the jobs: %s", error)
+            return False
 
     async def _workers_ended(self) -> None:
         """Tell all workers to end: one that is cancelled while its scheduler closes can hang until it is killed."""

@@ -247,5 +247,5 @@ class Jobs:
             )
 
     def _close_books(self) -> None:
-        self._guardian.protect()
         self._file.remove()
+        self._guardian.protect()

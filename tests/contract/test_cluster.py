@@ -17,8 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 from distributed import Client, get_worker
+from distributed.core import Status
 from distributed.security import Security
 
+from pocket_exec.batch import guardian_process
 from pocket_exec.batch.cluster import SupervisedCluster
 from pocket_exec.batch.ports import SchedulerPlace
 from pocket_exec.batch.system import JobState, JobStatus, Limits, Submission
@@ -299,6 +301,22 @@ def test_the_close_does_not_wait_for_a_cancel_command_that_hangs(
     # The guardian goes on by itself.
     until(lambda: not system.pids())
     end(guardians(psutil.Process()))
+
+
+def test_a_guardian_that_cannot_be_started_anew_keeps_nothing_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = local_system(tmp_path)
+    with supervised(system, Maker(tmp_path), 1, poll_interval_s=60.0) as cluster:
+        cluster.wait_for_first_worker(60)
+        monkeypatch.setattr(guardian_process, "READY", "said by none")
+        end(guardians(psutil.Process()))
+        cluster.close()
+        assert cluster.status == Status.closed
+        assert cluster.scheduler is not None
+        assert cluster.scheduler.status == Status.closed
+    assert not system.pids()
+    assert not (tmp_path / "log" / "jobs.json").exists()
 
 
 def guardians(client: psutil.Process) -> list[psutil.Process]:
