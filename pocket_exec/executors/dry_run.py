@@ -19,15 +19,12 @@ def dry_run_text(system: BatchSystem, jobs: WorkerJobs, place: SchedulerPlace) -
     submission = jobs.example(wanted)
     count = f"{len(submission.names)} of {wanted} jobs" if len(submission.names) < wanted else f"{wanted} jobs"
     scheduler = scheduler_address(place, encrypted=jobs.options.security == "tls")
-    files = [*jobs.files.travelling(), submission.script]
-    if jobs.proxy is not None:
-        files += [jobs.proxy.copy or jobs.proxy.source]
     parts = [
         (f"{count} submitted by", shlex.join(system.submit_words(submission))),
         ("what is submitted", system.describe(submission)),
         (f"{submission.script}", jobs.script),
         (f"{jobs.files.settings}", jobs.settings(scheduler).to_json()),
-        ("files that the workers read", "\n".join(map(str, sorted(files)))),
+        ("files that the workers read", "\n".join(map(str, sorted(jobs.read_by_workers)))),
         ("logs", str(jobs.places.logs)),
     ]
     return "\n".join(f"### {heading}\n{text.rstrip()}\n" for heading, text in parts)

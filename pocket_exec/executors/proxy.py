@@ -114,9 +114,14 @@ class WorkerProxy:
     """The batch system takes it along and names it to the jobs."""
 
     @property
+    def file(self) -> Path:
+        """The file of this machine that is read or shipped."""
+        return self.copy or self.source
+
+    @property
     def seen(self) -> str | None:
         """Its path on a worker; None where the batch system says it."""
-        return None if self.shipped else str(self.copy or self.source)
+        return None if self.shipped else str(self.file)
 
 
 def on_workers(

@@ -24,7 +24,7 @@ from pocket_exec.worker.environment import private_environment
 from pocket_exec.worker.image import Image
 from pocket_exec.worker.script import job_script
 from pocket_exec.worker.settings import WorkerSettings
-from pocket_exec.worker.start import RunFiles, worker_settings, worker_start
+from pocket_exec.worker.start import RunFiles, WorkerStart, worker_settings, worker_start
 
 SCRIPT = "worker.sh"
 SHORT_WALLTIME_S = 120
@@ -56,21 +56,36 @@ class WorkerJobs:
         """The files of ``transfer-files``; each may be a pattern, or a directory.
 
         Raises:
-            ExecutorError: one is not there, or two have one name.
+            ExecutorError: one is not there.
         """
-        found = {path.name: path for path in (*self.files.travelling(), self.places.private / SCRIPT)}
-        own = len(found)
+        found: list[Path] = []
         for text in self.options.transfer_files:
             given = self.cfg_directory / Path(os.path.expandvars(text)).expanduser()
             paths = [given] if given.exists() else sorted(Path(path) for path in glob.glob(str(given)))  # noqa: PTH207
             if not paths:
                 raise ExecutorError(f"transfer-files: no file {given}")
-            for path in paths:
-                if found.setdefault(path.name, path) != path:
-                    raise ExecutorError(
-                        f"transfer-files: {found[path.name]} and {path}: workers get both under one name"
-                    )
-        return tuple(found.values())[own:]
+            found += paths
+        return tuple(dict.fromkeys(found))
+
+    @property
+    def read_by_workers(self) -> tuple[Path, ...]:
+        """The files of this run that workers read; where no file system is shared, in one directory of the job's.
+
+        Raises:
+            ExecutorError: one is not there, or two would have one name.
+        """
+        proxy = [self.proxy.file] if self.proxy is not None else []
+        own = (*self.files.travelling(), self.places.private / SCRIPT, *proxy)
+        if self.options.shared_filesystem:
+            script = self.start.environment.script
+            return (*own, *([Path(script)] if script is not None else []))
+        found: dict[str, Path] = {}
+        for path in (*own, *self._further_files()):
+            if found.setdefault(path.name, path) != path:
+                raise ExecutorError(
+                    f"{found[path.name]} and {path}: workers get both under one name (shared-filesystem: false)"
+                )
+        return tuple(found.values())
 
     @property
     def moved(self) -> Mapping[str, str]:
@@ -106,13 +121,13 @@ class WorkerJobs:
         )
 
     @cached_property
-    def script(self) -> str:
-        """The script that each job runs.
+    def start(self) -> WorkerStart:
+        """What the script does.
 
         Raises:
-            ExecutorError: options that do not go together, or words that no script can carry.
+            ExecutorError: options that do not go together.
         """
-        start = worker_start(
+        return worker_start(
             self.options,
             self.image,
             self.files,
@@ -120,7 +135,15 @@ class WorkerJobs:
             output_directory=self.outputdir,
             proxy=self.proxy.seen if self.proxy else None,
         )
-        return job_script(start)
+
+    @cached_property
+    def script(self) -> str:
+        """The script that each job runs.
+
+        Raises:
+            ExecutorError: options that do not go together, or words that no script can carry.
+        """
+        return job_script(self.start)
 
     def settings(self, scheduler: str) -> WorkerSettings:
         """Return what the workers are told of this scheduler."""
@@ -139,7 +162,13 @@ class WorkerJobs:
         """What is submitted, for no worker yet."""
         options = self.options
         by_system = self.image is not None and own_runtime(options) is None
-        shared = options.shared_filesystem
+        # Script, proxy, and an image that the batch system starts travel by words of their own.
+        apart = {
+            self.places.private / SCRIPT,
+            self.proxy.file if self.proxy is not None else None,
+            self.image.file if self.image is not None and by_system else None,
+        }
+        travelling = () if options.shared_filesystem else self.read_by_workers
         return Submission(
             tag=self.tag,
             names=(),
@@ -151,7 +180,7 @@ class WorkerJobs:
             account=options.accounting_group,
             image=self.image.reference if self.image is not None and by_system else None,
             image_travels=self.image is not None and by_system and self.image.file is not None,
-            files=() if shared else (*self.files.travelling(), *self._further_files(by_system)),
+            files=tuple(path for path in travelling if path not in apart),
             proxy=self.proxy.source if self.proxy is not None and self.proxy.shipped else None,
         )
 
@@ -203,17 +232,17 @@ class WorkerJobs:
     def _private_texts(self) -> tuple[str | None, str | None]:
         return private_environment(self.options, os.environ), registry_login(self.options)
 
-    def _further_files(self, image_by_system: bool) -> Sequence[Path]:
-        """Return what else has to be in the job's directory."""
+    def _further_files(self) -> Sequence[Path]:
+        """Return what else of the user's has to be in the job's directory."""
         further = list(self.listed)
-        if self.image is not None and self.image.file is not None and not image_by_system:
+        if self.image is not None and self.image.file is not None:
             further.append(self.image.file)
         script = self.options.env_script
         if script is not None and not Path(script).is_absolute():
             further.append(self.cfg_directory / script)
             if not further[-1].is_file():
                 raise ExecutorError(f"env-script: no file {further[-1]}")
-        return list(dict.fromkeys(further))
+        return further
 
 
 def resources(options: BatchOptions, walltime_s: int | None) -> Resources:

@@ -238,11 +238,12 @@ def test_a_dry_run_prints_what_the_run_then_submits_and_writes(
     private = tmp_path / "out" / "log" / tag / "private"
     written = {str(private / path.name): path.read_bytes() for path in submitted.iterdir()}
     [description] = (name for name in written if name.endswith((".sub", ".sbatch")))
+    listed = [str(cfg)] if "--transfer-files=cfg.py" in flags else []
     command = next(line for line in (farm / "called").read_text().splitlines() if line.startswith(("condor_s", "sb")))
     jobs = {
         "2 jobs submitted by": command,
         "what is submitted": written.pop(description).decode(),
-        "files that the workers read": "\n".join(sorted(written)),
+        "files that the workers read": "\n".join(sorted([*written, *listed])),
         "logs": str(private.parent),
         **{name: written[name].decode() for name in map(str, (private / "worker.sh", private / "worker.json"))},
     }

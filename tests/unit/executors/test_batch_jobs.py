@@ -74,17 +74,51 @@ def test_the_settings_name_files_as_the_worker_sees_them(here: Path) -> None:
     [
         ("missing.root", "transfer-files: no file .*/missing.root"),
         ("no*.root", r"transfer-files: no file .*/no\*.root"),
-        ("other/a.root", "transfer-files: .*/data/a.root and .*/other/a.root: workers get both under one name"),
+        ("other/a.root", "data/a.root and .*/other/a.root: workers get both under one name"),
         ("other/worker.json", "private/worker.json and .*/other/worker.json: workers get both under one name"),
+        ("other/worker.sh", "private/worker.sh and .*/other/worker.sh: workers get both under one name"),
+        ("other/x509", "/grid/x509 and .*/other/x509: workers get both under one name"),
+        ("other/my.sif", "other/my.sif and .*/my.sif: workers get both under one name"),
+        ("other/setup.sh", "/setup.sh and .*/other/setup.sh: workers get both under one name"),
     ],
 )
 def test_a_listed_file_that_cannot_travel_is_told(given: str, told: str, here: Path) -> None:
     (here / "other").mkdir()
-    for name in ("a.root", "worker.json"):
+    for name in ("a.root", "worker.json", "worker.sh", "x509", "my.sif", "setup.sh"):
         (here / "other" / name).touch()
-    made = jobs(htcondor_options(shared_filesystem=False, transfer_files=["data/a.root", given]), here)
+    (here / "setup.sh").touch()
+    image = Image("my.sif", "my.sif", file=here / "my.sif")
+    proxy = WorkerProxy(Path("/grid/x509"), shipped=True)
+    options = htcondor_options(
+        shared_filesystem=False, env_script="setup.sh", transfer_files=["data/a.root", "setup.sh", given]
+    )
     with pytest.raises(ExecutorError, match=told):
-        _ = made.listed
+        _ = jobs(options, here, image=image, proxy=proxy).submission
+
+
+def test_files_of_the_runs_own_leave_their_names_to_no_others(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "s3cret-token")
+    (here / "environment.sh").touch()
+    options = htcondor_options(shared_filesystem=False, pass_environment=["MY_TOKEN"], env_script="environment.sh")
+    with pytest.raises(ExecutorError, match=r"private/environment.sh and .*/environment.sh: workers get both"):
+        _ = jobs(options, here).submission
+
+
+def test_a_dry_run_lists_all_files_that_workers_read(here: Path) -> None:
+    (here / "setup.sh").touch()
+    image = Image(str(here / "my.sif"), str(here / "my.sif"), file=here / "my.sif")
+    proxy = WorkerProxy(Path("/grid/x509"), shipped=True)
+    given: dict[str, Any] = {"env_script": "setup.sh", "transfer_files": ["data/a.root"], "scheduler_host": "10.0.0.1"}
+
+    def files(options: BatchOptions, **changes: Any) -> list[str]:
+        text = dry_run_text(batch_system(options), jobs(options, here, **changes), scheduler_place(options))
+        return text.partition("### files that the workers read\n")[2].partition("###")[0].split()
+
+    far = files(htcondor_options(shared_filesystem=False, **given), image=image, proxy=proxy)
+    assert {str(here / name) for name in ("setup.sh", "data/a.root", "my.sif")} | {"/grid/x509"} <= {*far}
+    near = files(htcondor_options(**given))
+    assert str(here / "setup.sh") in near
+    assert str(here / "data" / "a.root") not in near
 
 
 def test_an_env_script_beside_cfg_travels_too(here: Path) -> None:
