@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pocket_exec.batch.system import JobState
 from pocket_exec.batch.worker_job import Loss, WorkerJob
 from pocket_exec.errors import PocketExecError
+from pocket_exec.options.quantities import Duration
 
 _LINES = 3
 NEWS_AFTER_S = 30.0
@@ -44,7 +45,7 @@ def trouble_text(found: Sequence[Loss] | PocketExecError, failed: int) -> str:
 def waiting_text(jobs: Iterable[WorkerJob], contact: str, waited_s: float, log_directory: str) -> str:
     """Return what to tell when the time for the first worker is over: where the jobs stand."""
     jobs = list(jobs)
-    text = [f"no worker after {waited_s:.0f} s (worker-timeout); jobs: {_standing(jobs)}"]
+    text = [f"no worker after {Duration(int(waited_s))} (worker-timeout); jobs: {_standing(jobs)}"]
     text += dict.fromkeys(f"reason: {job.status.reason}" for job in jobs if job.status.reason)
     if any(job.status.state is JobState.RUNNING for job in jobs):
         text.append(
@@ -72,7 +73,7 @@ class WaitingNews:
         if text == self._told and since_s < NEWS_AT_LEAST_EVERY_S:
             return ""
         self._told, self._told_at = text, now
-        return f"no worker after {waited_s:.0f} s; jobs: {text}"
+        return f"no worker after {Duration(int(waited_s))}; jobs: {text}"
 
 
 def _standing(jobs: Iterable[WorkerJob]) -> str:

@@ -30,6 +30,7 @@ from pocket_exec.executors.factory import ExecutorFactory
 from pocket_exec.executors.versions import compare_versions
 from pocket_exec.interrupts import ctrl_c_kept_from_children, interrupts_held
 from pocket_exec.options.model import DaskOptions, SchedulerOptions
+from pocket_exec.options.quantities import Duration
 
 log = logging.getLogger(__name__)
 
@@ -237,7 +238,7 @@ def wait_for_workers(client: Client, timeout_s: float) -> None:
     try:
         client.wait_for_workers(1, timeout=float(timeout_s))
     except TimeoutError as error:
-        raise FarmError(f"no worker after {float(timeout_s):.0f} s (worker-timeout)") from error
+        raise FarmError(f"no worker after {Duration(int(timeout_s))} (worker-timeout)") from error
 
 
 @contextmanager

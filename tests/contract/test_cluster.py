@@ -242,7 +242,7 @@ def test_jobs_that_the_queue_does_not_list_live_as_long_as_their_workers(tmp_pat
 def test_no_worker_in_time_is_told_with_where_the_jobs_stand(tmp_path: Path) -> None:
     system = local_system(tmp_path)
     (system.queue / "nothing-starts").touch()
-    message = r"no worker after 2 s \(worker-timeout\); jobs: 2 pending\n.*no machine is"
+    message = r"no worker after 00:00:02 \(worker-timeout\); jobs: 2 pending\n.*no machine is"
     with supervised(system, Maker(tmp_path), 2) as cluster:
         until(lambda: [job.status.state for job in cluster.jobs()] == [JobState.PENDING] * 2)
         with pytest.raises(FarmError, match=message):

@@ -396,7 +396,7 @@ def test_the_text_after_the_wait_tells_states_and_reasons() -> None:
         WorkerJob("w-1", "1.1", 0.0, JobStatus(JobState.RUNNING)),
     ]
     text = waiting_text(jobs, "tls://host:8786", 600, "/log")
-    assert text.startswith("no worker after 600 s (worker-timeout); jobs: 1 pending, 1 running")
+    assert text.startswith("no worker after 00:10:00 (worker-timeout); jobs: 1 pending, 1 running")
     assert "reason: QOSMaxCpuPerUserLimit" in text
     assert "have not reached the scheduler at tls://host:8786" in text
     assert waiting_text([], "tls://host:8786", 1, "/log").endswith("jobs: none in the queue")
@@ -416,7 +416,7 @@ def test_while_no_worker_comes_it_is_told_where_the_jobs_stand_and_again_when_th
 
     news = WaitingNews(100.0)
     assert news.line(waiting("none is free"), 110.0) == ""
-    assert news.line(waiting("none is free"), 131.0) == "no worker after 31 s; jobs: 2 pending; none is free"
+    assert news.line(waiting("none is free"), 131.0) == "no worker after 00:00:31; jobs: 2 pending; none is free"
     assert news.line(waiting("none is free"), 300.0) == ""
-    assert news.line(waiting("too large"), 301.0) == "no worker after 201 s; jobs: 2 pending; too large"
-    assert news.line(waiting("too large"), 302.0 + 600) == "no worker after 802 s; jobs: 2 pending; too large"
+    assert news.line(waiting("too large"), 301.0) == "no worker after 00:03:21; jobs: 2 pending; too large"
+    assert news.line(waiting("too large"), 302.0 + 600) == "no worker after 00:13:22; jobs: 2 pending; too large"
