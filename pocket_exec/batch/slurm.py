@@ -32,7 +32,7 @@ _REFUSALS = {
     "invalid partition": "queue names no partition here: `sinfo -s` lists them",
     "Invalid account": "check accounting-group, and queue",
     "time limit": "walltime is more than the partition or your limit allows",
-    "SubmitJob": "jobs-per-owner is more than your limit",
+    "SubmitJob": "you may have no more jobs here: set jobs-per-owner, or scaleout, to your limit",
     "Unable to contact slurm controller": "is this a submit host?",
 }
 _NOTHING_SENT = re.compile(r"connect failure", re.IGNORECASE)

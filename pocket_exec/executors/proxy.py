@@ -163,7 +163,9 @@ def _left(path: Path, said_by: str) -> timedelta:
         raise ExecutorError(f"{what}: not a proxy ({error}); make one with `{RENEW}`") from error
     left = min(certificate.not_valid_after_utc for certificate in certificates) - datetime.now(UTC)
     if left <= timedelta(0):
-        raise ExecutorError(f"{what}: it has expired; renew it with `{RENEW}`")
+        # One that nobody has named is left out by itself.
+        without = ", or go on all the same with --ignore-grid-certificate" if said_by else ""
+        raise ExecutorError(f"{what}: it has expired; renew it with `{RENEW}`{without}")
     return left
 
 

@@ -80,6 +80,14 @@ def test_a_refused_submission_is_told_in_its_words(submission: Submission) -> No
     assert [args[0] for args in answers.asked] == ["sbatch", "squeue"]
 
 
+def test_a_limit_of_jobs_is_told_with_the_options_that_keep_to_it(submission: Submission) -> None:
+    said = "sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed"
+    with pytest.raises(
+        SubmitError, match=r"\(you may have no more jobs here: set jobs-per-owner, or scaleout, to your"
+    ):
+        slurm(Answers(sbatch=failed(said), squeue="")).submit(submission)
+
+
 LOST = failed("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation")
 
 

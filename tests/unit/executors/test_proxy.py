@@ -126,8 +126,10 @@ def test_what_is_no_certificate_is_no_proxy(content: bytes, tmp_path: Path) -> N
     assert "not a proxy" in refused(tmp_path / "x509")
 
 
-def test_a_proxy_that_has_expired_is_told(tmp_path: Path) -> None:
-    assert "it has expired; renew it with" in refused(proxy(tmp_path / "x509", -DAY, 300 * DAY))
+def test_a_proxy_that_has_expired_is_told_with_what_goes_on_without_a_look_at_it(tmp_path: Path) -> None:
+    told = refused(proxy(tmp_path / "x509", -DAY, 300 * DAY))
+    assert "it has expired; renew it with" in told
+    assert told.endswith(", or go on all the same with --ignore-grid-certificate")
 
 
 def test_a_chain_lasts_as_long_as_its_shortest_part(tmp_path: Path) -> None:
@@ -187,6 +189,7 @@ def test_an_old_proxy_in_tmp_that_nobody_asked_for_stays_behind(
     assert worker_proxy(options(), None) is None
     assert "it has expired" in caplog.text
     assert "the workers get none" in caplog.text
+    assert "ignore-grid-certificate" not in caplog.text
 
 
 def test_without_any_proxy_there_is_nothing_to_say(
