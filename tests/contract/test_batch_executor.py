@@ -174,6 +174,15 @@ def test_the_first_worker_is_waited_for_once_while_the_jobs_are_looked_after(
         assert executor(ITEMS, double, None)[0]["out"]["n"] == 30
 
 
+def test_an_adaptive_run_begins_with_its_fewest_workers(farm: Path) -> None:
+    given = options(**{"adaptive": True, "adaptive-minimum": 1, "scaleout": 2})
+    with pocket_exec.open_executor("dask@htcondor", **given) as executor:
+        assert len(fake_farm.jobs_of(farm)) == 1
+        assert executor(ITEMS, double, None)[0]["out"]["n"] == 30
+        assert len(fake_farm.jobs_of(farm)) in (1, 2)
+    assert fake_farm.jobs_of(farm) == {}
+
+
 def test_without_encryption_there_is_a_warning_and_no_certificate(farm: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pocket_exec.open_executor("dask@htcondor", **options(security="none")) as executor:
         [private] = private_of(Path.cwd())
