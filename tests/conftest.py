@@ -11,7 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +132,9 @@ def _in_utf8(part: object) -> object:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail a session that leaves a process or a temporary file; the process is ended, or who reads the output waits."""
     left = [*_wait_until_none(_processes_left, seconds=10), *_files_left()]
-    for process in _descendants():
-        process.kill()
+    for process, _ in _descendants():
+        with suppress(psutil.Error):
+            process.kill()
     if hasattr(session.config, "workeroutput"):  # one of several processes: the one that gathers them says it
         session.config.workeroutput["left"] = left
         return
@@ -177,18 +178,20 @@ def _wait_until_none(look: Callable[[], list[str]], seconds: float) -> list[str]
 
 def _processes_left() -> list[str]:
     """Describe the processes of this session, adopted ones too: they carry its mark in their environment."""
-    return [f"process {process.pid}: {' '.join(process.cmdline())}" for process in _descendants()]
+    return [f"process {process.pid}: {words}" for process, words in _descendants()]
 
 
-def _descendants() -> Iterator[psutil.Process]:
+def _descendants() -> Iterator[tuple[psutil.Process, str]]:
+    """Yield those that are left, each with its words: it may end between two looks at it."""
     for process in psutil.process_iter():
         try:
             ours = process.pid != os.getpid() and process.environ().get(SESSION, "").startswith(os.environ[SESSION])
             # They end by themselves, as soon as the last process that uses them has ended: this one.
-            if ours and "resource_tracker" not in " ".join(process.cmdline()):
-                yield process
+            if not ours or "resource_tracker" in (words := " ".join(process.cmdline())):
+                continue
         except psutil.Error:
             continue
+        yield process, words
 
 
 def _files_left() -> list[str]:
