@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,9 @@ from pocket_exec.executors import IterativeExecutorFactory
 class Mine(IterativeExecutorFactory):
     def close(self):
         Path("now").touch()
-        time.sleep(2)
+        end = time.monotonic() + 60
+        while not Path("signalled").exists() and time.monotonic() < end:
+            time.sleep(0.02)
         Path("closed").touch()
 
 
@@ -96,7 +99,10 @@ def file(zmumu_files: dict[str, list[Path]]) -> Path:
 
 
 def signalled(directory: Path, number: signal.Signals, *words: str) -> tuple[int, str]:
-    """Run ``runner.py`` with the cfg.py in ``directory``, send the signal ``now``, and return status and stderr."""
+    """Run ``runner.py`` with the cfg.py in ``directory``, send the signal ``now``, and return status and stderr.
+
+    Then there is a file ``signalled``, for what is to last until the signal.
+    """
     command = [sys.executable, "-c", "from pocket_exec.cli import runner; runner()", "--cfg", "cfg.py", "-o", "out"]
     with (directory / "stderr").open("wb") as err:
         process = subprocess.Popen(
@@ -108,6 +114,7 @@ def signalled(directory: Path, number: signal.Signals, *words: str) -> tuple[int
         assert time.monotonic() < end
         time.sleep(0.02)
     process.send_signal(number)
+    (directory / "signalled").touch()
     return process.wait(50), (directory / "stderr").read_text()
 
 
@@ -239,7 +246,10 @@ def test_the_third_ctrl_c_leaves_a_terminal_with_its_cursor() -> None:
         process = subprocess.Popen([sys.executable, "-c", THREE_TIMES], stderr=terminal, start_new_session=True)
         os.close(terminal)
         assert process.wait(120) == 128 + signal.SIGINT
-        shown = os.read(master, 65536).decode()
+        shown = ""
+        with suppress(OSError):  # nobody has the terminal open any more
+            while read := os.read(master, 65536):
+                shown += read.decode()
     finally:
         os.close(master)
     assert shown.startswith("\x1b[?25lbars")
