@@ -157,13 +157,15 @@ else:
             if not path.exists():
                 return None
             ended = path.with_suffix(".status")
+            pid = json.loads(path.read_text())["pid"]
+            # Before its status is looked for: the job may end in between.
+            alive = _alive(pid)
             if ended.exists():
                 status = int(ended.read_text())
                 return JobStatus(JobState.FAILED if status else JobState.DONE, exit_status=status)
-            pid = json.loads(path.read_text())["pid"]
             if not pid:
                 return JobStatus(JobState.PENDING, reason="no machine is free")
-            return JobStatus(JobState.RUNNING if _alive(pid) else JobState.FAILED, starts=1)
+            return JobStatus(JobState.RUNNING if alive else JobState.FAILED, starts=1)
 
         def cancel_commands(self, ids: Sequence[str]) -> list[list[str]]:
             """Return one command for all ids."""

@@ -23,7 +23,7 @@ from tests.contract.local_batch import LocalBatch
 
 QUICK = Patience(
     listed_s=2.0,
-    connected_s=30.0,
+    connected_s=120.0,
     gone_s=5.0,
     settled_s=10.0,
     backoff_s=0.1,

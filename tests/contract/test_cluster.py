@@ -79,8 +79,10 @@ def test_workers_that_are_killed_or_held_are_replaced_by_one_more_submission(tmp
         client.wait_for_workers(3, timeout=60)
         killed, held, stays = connected(cluster)
         work = client.map(here, range(200))
-        # Both are seen at one look.
+        # Both are seen at one look; the one that may be under way is over.
         system.unreadable = True
+        looks = system.looks
+        until(lambda: system.looks > looks)
         system.statuses[held] = JobStatus(JobState.HELD, "the disk is full")
         system.kill(killed)
         until(lambda: killed not in system.alive())
@@ -137,7 +139,8 @@ def test_scaling_down_moves_results_away_and_cancels_those_jobs_only(tmp_path: P
 def test_the_number_of_workers_can_follow_the_work(tmp_path: Path) -> None:
     system = local_system(tmp_path)
     with supervised(system, Maker(tmp_path), 0) as cluster, Client(cluster, set_as_default=False) as client:
-        cluster.adapt(minimum=0, maximum=2, interval="100ms", wait_count=3)
+        # So little work is enough for both, until it is done.
+        cluster.adapt(minimum=0, maximum=2, interval="100ms", wait_count=3, target_duration="100ms")
         assert set(client.gather(client.map(here, range(200)))) <= {*system.submissions[0]}
         assert len(system.submissions) == 1
         until(lambda: not system.alive())
@@ -183,8 +186,8 @@ def test_workers_that_all_end_alike_at_start_are_despaired_of_with_their_logs_li
     lines = [line.strip() for line in str(raised.value).splitlines()]
     # What says that all would fail alike is believed at once; what may be a machine's fault, the second time.
     # One look may see the first of two that end at about one time.
-    assert len(system.submissions) <= (2 if status == 75 else 4)
-    assert re.fullmatch(rf"no worker can start: [2-4] jobs failed alike: ended with exit status {status}", lines[0])
+    assert len(system.submissions) <= (3 if status == 75 else 5)
+    assert re.fullmatch(rf"no worker can start: [2-5] jobs failed alike: ended with exit status {status}", lines[0])
     assert re.fullmatch(r"pocket-exec worker [0-9a-f]{8}-\d: coffea 2024.1 here, 2026.9 there", lines[1])
     log = Path(lines[-1].partition(": ")[2])
     assert "coffea 2024.1" in log.read_text()
@@ -296,8 +299,8 @@ def test_the_close_does_not_wait_for_a_cancel_command_that_hangs(
         cluster.close()
         # The command hangs for ten minutes.
         assert time.monotonic() - start < 60
-        (system.queue / "cancel-hangs").unlink()
         assert len(system.pids()) == 2
+        (system.queue / "cancel-hangs").unlink()
     # The guardian goes on by itself.
     until(lambda: not system.pids())
     end(guardians(psutil.Process()))
@@ -320,14 +323,19 @@ def test_a_guardian_that_cannot_be_started_anew_keeps_nothing_from_its_end(
 
 
 def guardians(client: psutil.Process) -> list[psutil.Process]:
-    children = client.children()
-    return [process for process in children if any("guardian_process" in word for word in process.cmdline())]
+    found = []
+    for process in client.children():
+        with suppress(psutil.Error):
+            if any("guardian_process" in word for word in process.cmdline()):
+                found.append(process)
+    return found
 
 
 def end(processes: list[psutil.Process]) -> None:
     """End what would go on for two minutes, in case a job is still to come."""
     for process in processes:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
         process.wait(10)
 
 
@@ -418,7 +426,7 @@ def test_a_worker_that_ends_with_its_walltime_is_replaced_and_not_counted(
 
     monkeypatch.setattr(Watch, "lost", noted)
     system = local_system(tmp_path)
-    make = Maker(tmp_path, more="--lifetime 2s", walltime_s=2)
+    make = Maker(tmp_path, more="--lifetime 6s", walltime_s=6)
     with supervised(system, make, 1) as cluster:
         cluster.wait_for_first_worker(60)
         (first,) = connected(cluster)
@@ -486,7 +494,8 @@ def test_a_client_that_is_killed_while_it_submits_leaves_no_job(tmp_path: Path) 
         client.kill()
         client.wait(30)
     system = local_system(tmp_path)
-    until(lambda: bool(system.pids()))
+    # They may come and be cancelled between two looks.
+    until(lambda: bool(system.pids()) or any(system.queue.glob("*.removed")))
     until(lambda: not system.pids())
     end(guardian)
 

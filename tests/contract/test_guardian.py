@@ -195,7 +195,7 @@ def test_the_tickets_that_go_with_the_terminal_are_there_for_the_commands(
     assert process.stdout is not None
     with process.stdout:
         guardian = psutil.Process(int(process.stdout.readline()))
-    time.sleep(0.5)
+    time.sleep(2)
     tickets.unlink()
     process.kill()
     process.wait(10)
