@@ -39,11 +39,18 @@ def command(tmp_path: Path) -> Command:
     return write
 
 
+@pytest.fixture
+def timeouts() -> tuple[float, float]:
+    """Of submissions and of the other commands: short where one hangs, by parametrization."""
+    return 60.0, 60.0
+
+
 @pytest.fixture(params=["htcondor", "slurm"])
-def system(request: pytest.FixtureRequest, tmp_path: Path) -> BatchSystem:
-    """Each batch system, with short timeouts."""
+def system(request: pytest.FixtureRequest, tmp_path: Path, timeouts: tuple[float, float]) -> BatchSystem:
+    """Each batch system."""
     paths = f"{tmp_path / 'bin'}{os.pathsep}/usr/bin{os.pathsep}/bin"
-    commands = Commands(run, {"PATH": paths}, submit_timeout_s=1.0, timeout_s=1.0)
+    submit_timeout_s, timeout_s = timeouts
+    commands = Commands(run, {"PATH": paths}, submit_timeout_s=submit_timeout_s, timeout_s=timeout_s)
     if request.param == "htcondor":
         return HTCondor(htcondor_options(), commands)
     return Slurm(slurm_options(), commands)
@@ -79,6 +86,7 @@ def test_a_submission_that_fails_shows_what_the_command_said(
     assert caught.value.status == 4
 
 
+@pytest.mark.parametrize("timeouts", [(3.0, 60.0)])
 def test_a_submission_that_hangs_is_ended_and_undone(
     system: BatchSystem, submission: Submission, command: Command, tmp_path: Path
 ) -> None:
@@ -86,7 +94,7 @@ def test_a_submission_that_hangs_is_ended_and_undone(
     command(QUEUE[system.name], "echo '12|01234567-0'")
     command(CANCEL[system.name], "exit 0")
     started = time.monotonic()
-    with pytest.raises(FarmError, match=r"no end after 1 s; it said: waiting for the schedd") as caught:
+    with pytest.raises(FarmError, match=r"no end after 3 s; it said: waiting for the schedd") as caught:
         system.submit(submission)
     # Slurm's controller may take later what it was sent; a schedd drops it.
     assert isinstance(caught.value, SubmitError) is (system.name == "htcondor")
@@ -107,6 +115,7 @@ def test_an_answer_that_is_not_understood_is_shown_and_undone(
     assert called(tmp_path)[-1].startswith(CANCEL[system.name])
 
 
+@pytest.mark.parametrize("timeouts", [(60.0, 1.0)])
 def test_a_query_that_hangs_says_nothing_of_any_job(system: BatchSystem, command: Command) -> None:
     command(QUEUE[system.name], "sleep 60")
     with pytest.raises(CommandTimeoutError, match="no end after 1 s"):

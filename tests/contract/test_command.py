@@ -51,15 +51,15 @@ def test_variables_of_the_environment_are_changed_and_taken_away(monkeypatch: py
 
 
 def test_a_command_that_takes_too_long_says_what_it_had_said() -> None:
-    with pytest.raises(CommandTimeoutError, match=r"no end after 0\.5 s; it said: waiting"):
-        run(["sh", "-c", "echo waiting >&2; sleep 60"], timeout_s=0.5)
+    with pytest.raises(CommandTimeoutError, match=r"no end after 3 s; it said: waiting"):
+        run(["sh", "-c", "echo waiting >&2; sleep 60"], timeout_s=3)
 
 
 def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
     script = 'sleep 60 & echo $! >"$0/child"; trap "" TERM; wait; sleep 60'
     started = time.monotonic()
-    with pytest.raises(CommandTimeoutError, match=r"no end after 0\.5 s"):
-        run(["sh", "-c", script, str(tmp_path)], timeout_s=0.5)
+    with pytest.raises(CommandTimeoutError, match="no end after 3 s"):
+        run(["sh", "-c", script, str(tmp_path)], timeout_s=3)
     assert time.monotonic() - started < 20
     child = int((tmp_path / "child").read_text())
     for _ in range(100):

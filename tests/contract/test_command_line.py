@@ -274,7 +274,7 @@ def test_a_group_of_which_a_filter_leaves_a_part() -> None:
 
 
 def test_a_starting_time_is_waited_for() -> None:
-    start = datetime.now().astimezone() + timedelta(seconds=2)
+    start = datetime.now().astimezone() + timedelta(seconds=5)
     before = time.monotonic()
     ended = ran(*RUN, "--starting-time", f"{start:%H:%M:%S}", "-lf", "1")
     assert time.monotonic() - before > 1

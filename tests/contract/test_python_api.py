@@ -161,7 +161,7 @@ def script(name: str, file: str, directory: Path) -> subprocess.CompletedProcess
         cwd=directory,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
@@ -585,7 +585,7 @@ def test_modules_beside_the_processor_are_found_by_workers(files: list[str], tmp
         env={**os.environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.stdout == f"{[{'n': 7}] * 3}\n", done.stderr

@@ -238,12 +238,12 @@ def test_a_nanny_that_is_killed_takes_its_worker_along(run: Run, cluster: LocalC
 def test_a_worker_ends_with_its_scheduler_and_leaves_nothing(tmp_path: Path) -> None:
     with scheduler() as cluster:
         run = of(cluster, tmp_path)
-        job_of_run = run.job(run.script(death_timeout=2))
+        job_of_run = run.job(run.script(death_timeout=15))
         job = job_of_run.__enter__()
         with client_of(cluster):
             pass
     try:
-        job.process.wait(30)
+        job.process.wait(90)
         assert [path.name for path in job.scratch.iterdir()] == ["log"], job.text()
     finally:
         job_of_run.__exit__(None, None, None)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,8 @@ class Run:
             yield job
         finally:
             for left in job.processes():
-                left.kill()
+                with suppress(psutil.NoSuchProcess):
+                    left.kill()
             process.wait(10)
 
     def ended(self, script: Path, name: str = "w-1", timeout_s: float = 60) -> tuple[int, str]:
