@@ -80,7 +80,7 @@ def until(
     return found
 
 
-def until_logs(system: BatchSystem, ids: Sequence[str], submission: Submission, seconds: float = 30) -> None:
+def until_logs(system: BatchSystem, ids: Sequence[str], submission: Submission, seconds: float = 60) -> None:
     """Wait for all that running jobs have written: a job runs a moment before its first words are in its files."""
     end = time.monotonic() + seconds
     for job, name in zip(ids, submission.names, strict=True):

@@ -81,7 +81,7 @@ def farm(request: pytest.FixtureRequest) -> Iterator[Farm]:
 def _nothing_left(farm: Farm) -> Iterator[None]:
     """Fail a test that leaves a job in a queue or a process in the farm, and remove it for the next."""
     yield
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while (left := _left(farm)) and time.monotonic() < end:
         time.sleep(0.3)
     if left:

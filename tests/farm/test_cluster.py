@@ -54,7 +54,7 @@ def test_jobs_that_are_removed_or_held_are_replaced_and_the_close_is_quiet(
 ) -> None:
     seen, messages = told(farm, system, "works", shared_dir)
     assert seen["sum"] == sum(range(1, 301))
-    assert seen["close_s"] < 10
+    assert seen["close_s"] < 30
     assert "Traceback" not in messages
     assert "distributed" not in messages
     left = {path.name for path in (shared_dir / "log").iterdir()}
@@ -80,7 +80,7 @@ def test_a_client_that_is_killed_leaves_an_empty_queue_within_seconds(
                 break
         assert len(in_queue(farm, system)) == WORKERS
         process.send_signal(number)
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     start = time.monotonic()
     while in_queue(farm, system):
         assert time.monotonic() - start < 30

@@ -36,7 +36,7 @@ def shell(command: str) -> dict[str, str]:
     return {"executable": "/bin/sh", "transfer_executable": "False", "arguments": f"\"-c '{command}'\""}
 
 
-def finished(farm: Farm, directory: Path, seconds: int = 40) -> str:
+def finished(farm: Farm, directory: Path, seconds: int = 120) -> str:
     """Wait for the end of the job and return its output."""
     farm.run(["condor_wait", "-wait", f"{seconds}", "log"], cwd=directory, timeout_s=seconds + 10)
     assert (directory / "err").read_text() == ""
@@ -45,11 +45,11 @@ def finished(farm: Farm, directory: Path, seconds: int = 40) -> str:
 
 def slurm(farm: Farm, directory: Path, *words: str) -> str:
     """Run a Slurm job to its end and return its output."""
-    farm.run(["sbatch", "--wait", "--quiet", "--output=out", *words], cwd=directory)
+    farm.run(["sbatch", "--wait", "--quiet", "--output=out", *words], cwd=directory, timeout_s=180)
     return (directory / "out").read_text()
 
 
-def until(farm: Farm, job: str, attribute: str, value: str, seconds: int = 40) -> None:
+def until(farm: Farm, job: str, attribute: str, value: str, seconds: int = 120) -> None:
     """Wait until an attribute of a job in HTCondor's queue has a value."""
     end = time.monotonic() + seconds
     while (now := farm.run(["condor_q", job, "-af", attribute]).stdout.strip()) != value:

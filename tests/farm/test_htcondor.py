@@ -92,12 +92,12 @@ def test_hostile_names_reach_the_job_as_they_are(farm: Farm, shared_dir: Path, s
 
 
 def test_a_job_that_outlives_its_walltime_is_removed_and_says_so(farm: Farm, shared_dir: Path) -> None:
-    resources = Resources(1, 100 * MIB, walltime_s=5)
+    resources = Resources(1, 100 * MIB, walltime_s=20)
     for attribute in ("MaxRuntime", None):
         system = pool(farm, walltime_attribute=attribute)
         submission = a_submission(farm, shared_dir / f"{attribute}", count=1, resources=resources)
         ids = system.submit(submission)
-        found = until(system, ids, all_are(JobState.REMOVED, 1), seconds=90)
+        found = until(system, ids, all_are(JobState.REMOVED, 1), seconds=150)
         assert "the job has used up its walltime" in found[ids[0]].reason
         assert not found[ids[0]].permanent
         # The stream came home though the job was removed.

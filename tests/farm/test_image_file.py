@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.farm.test_lxplus import until_empty
 from tests.farm.zmumu_runs import Zmumu, analysis, samples
 from tests.farm_build.farm import Farm
 
-pytestmark = [pytest.mark.farm, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.farm
 
 
 @pytest.fixture(scope="module")
@@ -58,5 +59,6 @@ def test_an_image_file_travels_where_no_file_system_is_shared(
         assert "transfer_container" not in far.run(
             "out", "dask@htcondor", *flags, f"--worker-image={image}", "--dry-run"
         )
+        until_empty(farm)
     finally:
         shutil.rmtree(far.directory)

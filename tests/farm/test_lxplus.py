@@ -18,7 +18,7 @@ from tests.farm.zmumu_runs import LXPLUS, NO_KERBEROS, Zmumu, analysis, movable_
 from tests.farm_build.farm import Farm
 from tests.unit.executors.test_proxy import proxy
 
-pytestmark = [pytest.mark.farm, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.farm
 
 WAYS = {
     "apptainer in the command": ("dask@htcondor", ["--worker-image=auto"]),
@@ -40,10 +40,10 @@ def zmumu(farm: Farm, zmumu_files: dict[str, list[Path]]) -> Iterator[Zmumu]:
 
 def until_empty(farm: Farm) -> None:
     """Wait for the end of removed jobs: each stands in the queue until its machine has said that it is over."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while jobs := farm.condor_jobs():
-        # Removed, every one of them.
-        assert {job.split()[1] for job in jobs} == {"3"}
+        # Removed, every one of them, or ended before that.
+        assert {job.split()[1] for job in jobs} <= {"3", "4"}
         assert time.monotonic() < end
         time.sleep(0.2)
 
@@ -80,6 +80,7 @@ def test_without_a_shared_file_system_input_code_and_certificates_travel(
         flags = ["--shared-filesystem=false", "--transfer-files=data/*.root", "--worker-image=auto"]
         far.run("out", "dask@htcondor", *flags, "--container-runtime=site")
         assert far.same("out")
+        until_empty(farm)
     finally:
         shutil.rmtree(far.directory)
 
@@ -129,7 +130,7 @@ def test_an_image_that_vanishes_after_submission_is_reported(
         (image / name).mkdir(parents=True)
     flags = [f"--worker-image={image}", f"--container-runtime={runtime}", "--image-attribute=SingularityImage"]
     # No machine takes a job before the image has gone.
-    later = "--requirements=[time() > QDate + 8]"
+    later = "--requirements=[time() > QDate + 20]"
     out = f"vanishes-{runtime}"
     with zmumu.popen(out, "dask@htcondor", later, *flags) as process:
         end = time.monotonic() + 60
@@ -138,7 +139,7 @@ def test_an_image_that_vanishes_after_submission_is_reported(
             assert time.monotonic() < end
             time.sleep(0.2)
         shutil.rmtree(image)
-        said, _ = process.communicate(timeout=120)
+        said, _ = process.communicate(timeout=200)
     assert process.returncode == 4, said
     assert "no worker can start" in said
     assert str(image) in said
@@ -176,13 +177,15 @@ def test_a_client_that_is_killed_leaves_nothing_in_the_queue(
             time.sleep(0.2)
         os.kill(process.pid, number)
         killed = time.monotonic()
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=120)
+        # One that may still close does so first, in its own time.
+        gone = killed if number == signal.SIGKILL else time.monotonic()
     assert process.returncode == (-number if number == signal.SIGKILL else 128 + number), said
     while farm.condor_jobs():
-        assert time.monotonic() - killed < 30
+        assert time.monotonic() - gone < 30
         time.sleep(0.5)
     while private := list((zmumu.directory / out / "log").rglob("private")):
-        assert time.monotonic() - killed < 30, (private, said)
+        assert time.monotonic() - gone < 30, (private, said)
         time.sleep(0.5)
     assert "Traceback" not in said
 

@@ -15,7 +15,7 @@ import pytest
 from tests.farm.zmumu_runs import T3, Zmumu, analysis, movable_python, samples
 from tests.farm_build.farm import Farm
 
-pytestmark = [pytest.mark.farm, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.farm
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +62,11 @@ def test_a_client_that_is_killed_leaves_nothing_in_the_queue(zmumu: Zmumu, farm:
             time.sleep(0.2)
         os.kill(process.pid, number)
         killed = time.monotonic()
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
+        # One that may still close does so first, in its own time.
+        gone = killed if number == signal.SIGKILL else time.monotonic()
     while farm.slurm_jobs():
-        assert time.monotonic() - killed < 30
+        assert time.monotonic() - gone < 30
         time.sleep(0.5)
 
 

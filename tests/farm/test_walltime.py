@@ -78,7 +78,7 @@ def test_workers_leave_before_their_walltime_and_are_replaced(
             "htcondor": pool.submit(run, "htcondor", "-e", "dask@lxplus", *usual, NO_KERBEROS, host=LXPLUS),
             "slurm": pool.submit(run, "slurm", "-e", "dask@slurm", *usual),
         }
-    run("here", "-e", "futures", "-s", "16")
+    run("here", "-e", "futures", "-s", "4")
     expected = load(run.out("here") / "output_all.coffea")
     for name, ended in runs.items():
         said, out = ended.result(), run.out(name)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def _hold(holding: Holding) -> None:
         process.stdout.readline()
 
 
-def _wait_until_ready(directory: Path, seconds: float = 60) -> Farm:
+def _wait_until_ready(directory: Path, seconds: float = 240) -> Farm:
     """Wait until both systems take jobs."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and (found := held()):
@@ -130,7 +130,8 @@ def _wait_until_gone(network: int, seconds: float = 20) -> None:
     while left := list(in_network(network)):
         if time.monotonic() > end - seconds / 2:
             for pid in left:
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         if time.monotonic() > end:
             raise FarmFailedError(f"processes of the farm do not end: {left}")
         time.sleep(0.1)

@@ -92,7 +92,7 @@ def _start(*command: str, user: str | None = None) -> None:
         subprocess.Popen(words, env=_ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
 
 
-def _wait_for(path: Path, seconds: float = 10) -> None:
+def _wait_for(path: Path, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not path.exists() and time.monotonic() < end:
         time.sleep(0.05)
