@@ -23,6 +23,7 @@ from distributed.scheduler import KilledWorker
 import pocket_exec
 from pocket_exec.engine.executor import PocketExecutor
 from pocket_exec.engine.outcome import FaultKind
+from pocket_exec.engine.remote import unpacked
 from pocket_exec.errors import FarmError, PartialResult
 from pocket_exec.executors import dask_pool
 from pocket_exec.executors.dask_pool import DaskPool
@@ -169,11 +170,10 @@ def test_results_that_come_slowly_are_compressed_and_have_the_same_bits(
     monkeypatch: pytest.MonkeyPatch, bytes_s: float
 ) -> None:
     travelled: list[bool] = []
-    real = dask_pool.unpacked
 
     def seen(answer: Any) -> Any:
         travelled.append(answer.value.travelling < answer.value.size / 2)
-        return real(answer)
+        return unpacked(answer)
 
     monkeypatch.setattr(dask_pool, "unpacked", seen)
     monkeypatch.setattr(DaskPool, "batch_s", 0.1)
