@@ -37,6 +37,7 @@ OTHERS = {
     "futures": ("z_to_mumu", "rows", "futures"),
     "dask": ("z_to_mumu", "rows", "dask"),
     "memory": ("client_memory", "rows"),
+    "slow-network": ("slow_network", "rows"),
 }
 """Whole processes as users start them."""
 FARM = {name: ("farm", "rows", name) for name in ("farm-htcondor", "farm-slurm")}
