@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from pocket_exec.cli.columns import print_columns
+from pocket_exec.errors import ExecutorError
 from pocket_exec.executors.registry import Entry, Registry
 from pocket_exec.options.defaults import known_sites, same_executor, site_of, system_of
 
@@ -18,9 +21,9 @@ _PLACES = {
 
 
 def show_sites() -> None:
-    """Print all executors: whether ``-e`` takes them, what starts their workers, and where these are."""
+    """Print all executors: whether ``-e`` takes them here, what starts their workers, and where these are."""
     registry = Registry.installed()
-    rows = [(entry.name, "yes", _system(entry.name), _where(entry)) for entry in registry.entries()]
+    rows = [(entry.name, _usable(entry.name), _system(entry.name), _where(entry)) for entry in registry.entries()]
     there = set(registry.names())
     rows += [
         (site.executor, "no", _system(site.executor), site.description)
@@ -28,6 +31,22 @@ def show_sites() -> None:
         if site.executor not in there
     ]
     print_columns(("executor", "usable", "workers by", "where"), sorted(rows))
+
+
+@cache
+def _usable_by(system: str) -> str:
+    from pocket_exec.batch.find import is_here
+
+    try:
+        return "yes" if is_here(system) else "elsewhere"
+    except ExecutorError:
+        # Which package does not import is told when it is asked for.
+        return "no"
+
+
+def _usable(executor: str) -> str:
+    system = system_of(executor)
+    return _usable_by(system) if system else "yes"
 
 
 def _system(executor: str) -> str:

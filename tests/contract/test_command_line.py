@@ -412,7 +412,13 @@ def test_a_partial_result_is_completed_by_the_same_command(fileset: Fileset) -> 
 # Listings
 
 
-def test_sites_lists_executors_with_whether_they_can_be_used_and_where() -> None:
+def test_sites_lists_executors_with_whether_they_can_be_used_and_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = tmp_path / "condor_submit"
+    submit.write_text("#!/bin/sh\n")
+    submit.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
     ended = pocket_exec("sites")
     assert (ended.status, ended.err) == (0, "")
     head, *lines = ended.out.splitlines()
@@ -420,7 +426,8 @@ def test_sites_lists_executors_with_whether_they_can_be_used_and_where() -> None
     rows = {line.split()[0]: line for line in lines}
     assert {"iterative", "futures", "dask", "dask@local", "dask@tls", "dask@lxplus"} <= set(rows)
     assert rows["dask@lxplus"].split() == ["dask@lxplus", "yes", "htcondor", "CERN", "lxplus"]
-    assert rows["dask@slurm"].split()[1:3] == ["yes", "slurm"]
+    assert rows["dask@slurm"].split()[1:3] == ["elsewhere", "slurm"]
+    assert rows["dask@tls"].split()[1:3] == ["yes", "scheduler"]
     assert rows["dask@lpc"].split() == ["dask@lpc", "no", "htcondor", "Fermilab", "LPC"]
     assert not any(line.endswith(" ") for line in lines)
 
