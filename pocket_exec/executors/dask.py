@@ -27,6 +27,7 @@ from pocket_exec.executors.dashboard import tell_of_dashboard
 from pocket_exec.executors.dask_client import OwnClient
 from pocket_exec.executors.dask_pool import DaskPool
 from pocket_exec.executors.factory import ExecutorFactory
+from pocket_exec.executors.host import workers_here
 from pocket_exec.executors.versions import compare_versions
 from pocket_exec.interrupts import ctrl_c_kept_from_children, interrupts_held
 from pocket_exec.options.model import DaskOptions, SchedulerOptions
@@ -103,7 +104,7 @@ class LocalDaskExecutorFactory(DaskExecutorFactory):
         secure = options.security == "tls"
         if not secure:
             log.warning("security: none; anyone on this machine can run code in the workers")
-        log.info("starting %d local workers", options.scaleout)
+        log.info("starting %s", workers_here(options.scaleout))
         # Workers of an adaptive cluster, and those that take the place of others, start later.
         self.stack.enter_context(cpu_baseline.inherited(options))
         start = functools.partial(

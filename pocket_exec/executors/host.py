@@ -16,6 +16,14 @@ def own_names() -> Iterator[str]:
     yield socket.getfqdn()
 
 
+def workers_here(workers: int) -> str:
+    """Return in words how many workers run on this machine, and of one whether there could be more."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers > 1:
+        return f"{workers} workers on this machine"
+    return "1 worker on this machine" + (f", which has {cores} cores: -s takes more of them" if cores > 1 else "")
+
+
 def host_fault(wanted: str | None, names: Iterable[str]) -> Fault | None:
     """Say that runs are not started from this machine, whose names do not contain what ``submit-host`` asks for."""
     if wanted is None:

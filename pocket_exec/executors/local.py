@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from pocket_exec.engine.pool import SerialPool
 from pocket_exec.executors.cpu_baseline import environment
 from pocket_exec.executors.factory import ExecutorFactory
+from pocket_exec.executors.host import workers_here
 from pocket_exec.executors.processes import ProcessPool
 from pocket_exec.options.model import FuturesOptions, IterativeOptions
+
+log = logging.getLogger(__name__)
 
 
 class IterativeExecutorFactory(ExecutorFactory):
@@ -38,6 +42,7 @@ class FuturesExecutorFactory(ExecutorFactory):
 
     def setup(self) -> None:
         """Make the pool; its processes start with the first chunk."""
+        log.info("using %s", workers_here(self.options.scaleout))
         self._pool = ProcessPool(self.options.scaleout, self.module_dirs, environment(self.options))
 
     def customize_args(self, args: dict[str, Any]) -> dict[str, Any]:

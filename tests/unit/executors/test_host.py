@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from pocket_exec.executors.host import directory_fault, host_fault
+from pocket_exec.executors.host import directory_fault, host_fault, workers_here
 
 
 def test_a_machine_of_another_name_is_told_with_the_way_round_it() -> None:
@@ -30,6 +31,21 @@ def test_a_directory_that_the_batch_system_does_not_take_is_told(tmp_path: Path)
     assert f"under {tmp_path / 'eos'}, from where the batch system takes no submission" in str(fault)
     assert directory_fault("log-directory", tmp_path / "eos2", [str(tmp_path / "eos")]) is None
     assert directory_fault("log-directory", tmp_path / "afs", [str(tmp_path / "eos")]) is None
+
+
+@pytest.mark.parametrize(
+    ("workers", "cores", "words"),
+    [
+        (4, 8, "4 workers on this machine"),
+        (1, 8, "1 worker on this machine, which has 8 cores: -s takes more of them"),
+        (1, 1, "1 worker on this machine"),
+    ],
+)
+def test_one_worker_of_a_machine_with_more_cores_is_told_how_to_use_them(
+    monkeypatch: pytest.MonkeyPatch, workers: int, cores: int, words: str
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
+    assert workers_here(workers) == words
 
 
 def test_a_link_does_not_hide_such_a_directory(tmp_path: Path) -> None:
