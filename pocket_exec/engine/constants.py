@@ -24,6 +24,8 @@ from pocket_exec.engine.written import Written
 
 _TOKEN: int = secrets.randbits(64)
 """Processes of two machines may have one number."""
+_MAIN = ("__main__", "__mp_main__")
+"""The program itself, also as a process knows it that was started by another one; its code travels by value."""
 _ALONE = (type(None), bool, int, float, complex, str, bytes)
 _TOGETHER = (tuple, list, set, frozenset)
 _LARGEST = 10**6
@@ -75,15 +77,13 @@ def changed_constants() -> Constants:
         name: module
         for name, module in sys.modules.copy().items()
         # Objects of other kinds stand there, too.
-        if type(module) is ModuleType and name != "__main__" and _is_users(name, module)
+        if type(module) is ModuleType and name not in _MAIN and _is_users(name, module)
     }
-    written = Written({name: str(module.__file__) for name, module in modules.items()})
-    found: dict[tuple[str, str], Any] = {}
-    for name, module in modules.items():
-        for constant, value in written.constants(name).items():
-            now = _now(module, constant, value)
-            if _differ(now, value):
-                found[name, constant] = now
+    files = {name: str(module.__file__) for name, module in modules.items()}
+    if not any(_differing(modules, Written(files, strict=False))):
+        return Constants()
+    written = Written(files, strict=True)
+    found = dict(_differing(modules, written))
     # On a worker they are taken over when their source may have its own value already, or not yet.
     for name, module in modules.items():
         for constant, source in written.taken_over(name).items():
@@ -93,6 +93,14 @@ def changed_constants() -> Constants:
                     _told(now)
                     found[name, constant] = now
     return Constants(found)
+
+
+def _differing(modules: Mapping[str, ModuleType], written: Written) -> Iterator[tuple[tuple[str, str], Any]]:
+    for name, module in modules.items():
+        for constant, value in written.constants(name).items():
+            now = _now(module, constant, value)
+            if _differ(now, value):
+                yield (name, constant), now
 
 
 def _is_users(name: str, module: ModuleType) -> bool:

@@ -41,10 +41,14 @@ _CHANGING = _OF_LISTS | {"update", "setdefault", "popitem", "add", "discard"}
 
 
 class Written:
-    """The constants of some modules, by their names, from their files."""
+    """The constants of some modules, by their names, from their files.
 
-    def __init__(self, files: Mapping[str, str]) -> None:
-        self._modules = {name: _Module(name, file) for name, file in files.items()}
+    With ``strict`` none that the module's own code changes later is among them: to know that, all of it is looked
+    through, which takes longer than all else.
+    """
+
+    def __init__(self, files: Mapping[str, str], *, strict: bool) -> None:
+        self._modules = {name: _Module(name, file, strict=strict) for name, file in files.items()}
         self._constants: dict[str, dict[str, Any]] = {}
 
     def constants(self, module: str) -> dict[str, Any]:
@@ -73,7 +77,7 @@ class Written:
 class _Module:
     """One file; one that cannot be read has nothing."""
 
-    def __init__(self, name: str, file: str) -> None:
+    def __init__(self, name: str, file: str, *, strict: bool) -> None:
         try:
             self._body: list[ast.stmt] = parsed(Path(file).read_bytes()).body
         except (OSError, SyntaxError, ValueError):
@@ -81,7 +85,7 @@ class _Module:
         package = name if Path(file).name == "__init__.py" else name.rpartition(".")[0]
         self.taken = [each for node in self._body if isinstance(node, ast.ImportFrom) for each in _taken(node, package)]
         """Module, name (or ``*``) and the name here (or none), of what it imports at its top."""
-        self._changed = {name for node in self._body for name in _changed(node)}
+        self._changed = {name for node in self._body for name in _changed(node)} if strict else set[str]()
 
     def public(self) -> list[str]:
         """Return the names that ``*`` stands for, as a rule."""
@@ -93,7 +97,7 @@ class _Module:
         known = {**_libraries(self._body), **taken_over}
         found = dict(taken_over)
         for name, node in _set(self._body):
-            if (value := _calculated(node, known)) is _UNKNOWN:
+            if name in self._changed or (value := _calculated(node, known)) is _UNKNOWN:
                 known.pop(name, None)
                 found.pop(name, None)
             else:

@@ -44,6 +44,7 @@ SEEN = []
 SWITCHED = 1
 if os.environ.get("NOT_SET"):
     SWITCHED = 2
+TWICE = SWITCHED * 2
 
 
 class Muon:
@@ -137,7 +138,7 @@ def test_a_number_of_numpy_is_a_value_like_others(cuts: Any) -> None:
 
 
 def test_what_functions_change_is_state_and_no_constant(cuts: Any) -> None:
-    cuts.READY, cuts.CACHE["a"], cuts.SWITCHED, cuts.Counter.calls = True, 1, 5, 7
+    cuts.READY, cuts.CACHE["a"], cuts.SWITCHED, cuts.TWICE, cuts.Counter.calls = True, 1, 5, 10, 7
     cuts.SEEN.append(1)
     assert mine(changed_constants()) == {}
 
