@@ -43,6 +43,7 @@ from pocket_exec.request import Prepared
 from pocket_exec.runs.content import content_key, contexts
 from pocket_exec.runs.course import Course, RunResult, begun
 from pocket_exec.runs.decide import AlreadyDone, Decision, Refuse, decide, refusal, shortened
+from pocket_exec.runs.differing import differing_globals
 from pocket_exec.runs.directory import OutputDirectory
 from pocket_exec.runs.failure_log import FailureLog
 from pocket_exec.runs.key import ContentKey, differences
@@ -246,6 +247,8 @@ class _Run:
         )
         listener = _Seeded(Listeners(writer, FailureLog(), ProgressLog(), self._viewer), unreadable)
         report = computation.run(executor, listener, self._ledger(self._course.key))
+        for sentence in differing_globals(analysis.processor, report.differing):
+            log.warning("%s", sentence)
         self._course.cpus = self._cpus_of(report)
         if options.cpu_baseline is not None and (above := cpu.above(report.cpus, options.cpu_baseline)):
             log.warning("%s", above)

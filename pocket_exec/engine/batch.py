@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,6 +73,8 @@ class BatchDone:
     """Chunks without a value."""
     left: tuple[int, ...] = ()
     """Chunks that were not begun: the batch's time, or the worker's, was over."""
+    differing: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Globals of the user's modules that have another value here than at the client, with it in words."""
 
     @property
     def chunks(self) -> int:
@@ -87,6 +89,7 @@ class RunBatch:
         self.function = function
         self.add = add
         self._constants = constants
+        self._first = True
 
     def __reduce__(self) -> Any:
         # By itself: as it is loaded, it imports modules that may take constants over.
@@ -119,6 +122,9 @@ class RunBatch:
                     else:
                         done.parts.append(Part(span.file, Block(0, number, answer.value, 1), True))
         done.parts += sums.parts()
+        if self._constants is not None and self._first:
+            # By now the user's modules are imported.
+            self._first, done.differing = False, self._constants.differing()
         return done
 
 

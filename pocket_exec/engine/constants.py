@@ -7,12 +7,13 @@ differs from the file travels with the function.
 from __future__ import annotations
 
 import copy
+import hashlib
 import importlib
 import os
 import secrets
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,10 +25,13 @@ from pocket_exec.engine.written import Written
 
 _TOKEN: int = secrets.randbits(64)
 """Processes of two machines may have one number."""
-_MAIN = ("__main__", "__mp_main__")
-"""The program itself, also as a process knows it that was started by another one; its code travels by value."""
+_STARTED_WITH = "__mp_main__"
+"""The script, as a process runs it that multiprocessing has started: it changes constants there, too."""
+_MAIN = ("__main__", _STARTED_WITH)
+"""Their code travels by value."""
 _ALONE = (type(None), bool, int, float, complex, str, bytes)
 _TOGETHER = (tuple, list, set, frozenset)
+_LONGEST = 60
 _LARGEST = 10**6
 """Bytes of an array that travels; a larger one is a table, not a constant."""
 
@@ -37,6 +41,8 @@ class Constants:
     """Values by the names of module and global, ``Class.attribute`` among these, and the process that they are from."""
 
     values: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    others: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """What tells the plain values of globals that each process computes for itself."""
     process: tuple[int, int] = field(default_factory=lambda: (os.getpid(), _TOKEN))
 
     @cached_property
@@ -66,6 +72,40 @@ class Constants:
                 _held.blocks -= 1
                 _held.changed.notify_all()
 
+    def differing(self) -> dict[tuple[str, str], str]:
+        """Return those of the ``others`` that have another value in a worker's process, with that value in words."""
+        if self.process == (os.getpid(), _TOKEN):
+            return {}
+        found = {}
+        for (module, name), told in self.others.items():
+            if (there := sys.modules.get(module)) is not None and hasattr(there, name):
+                now = getattr(there, name)
+                if _digest(now) not in ("", told):
+                    found[module, name] = in_words(now)
+        return found
+
+
+def in_words(value: Any) -> str:
+    """Return a value as a message has it."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+def are_state(names: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return those globals of the user's modules that their module's own code changes."""
+    modules = _users_modules()
+    written = Written({name: str(module.__file__) for name, module in modules.items()}, strict=True)
+    return {(module, name) for module, name in names if module in modules and written.changes(module, name)}
+
+
+def _digest(value: Any) -> str:
+    """Return what tells a value from others; empty where it is not plain, or says where something lies."""
+    try:
+        told = repr(_told(value))
+    except (_NotPlainError, RecursionError):
+        return ""
+    return "" if os.sep in told else hashlib.sha256(told.encode()).hexdigest()[:16]
+
 
 def changed_constants() -> Constants:
     """Return the globals of the user's modules whose plain value is another one than the file gives them.
@@ -73,15 +113,17 @@ def changed_constants() -> Constants:
     What the file computes is not looked at: it may well differ from machine to machine. Nor is what functions change:
     that is state, and each process has its own.
     """
-    modules = {
-        name: module
-        for name, module in sys.modules.copy().items()
-        # Objects of other kinds stand there, too.
-        if type(module) is ModuleType and name not in _MAIN and _is_users(name, module)
-    }
+    modules = _users_modules()
     files = {name: str(module.__file__) for name, module in modules.items()}
-    if not any(_differing(modules, Written(files, strict=False))):
-        return Constants()
+    written = Written(files, strict=False)
+    others = {
+        (name, constant): told
+        for name, module in modules.items()
+        for constant in written.computed(name)
+        if (told := _digest(vars(module).get(constant, _told)))
+    }
+    if not any(_differing(modules, written)):
+        return Constants(others=others)
     written = Written(files, strict=True)
     found = dict(_differing(modules, written))
     # On a worker they are taken over when their source may have its own value already, or not yet.
@@ -92,7 +134,24 @@ def changed_constants() -> Constants:
                 with suppress(_NotPlainError):
                     _told(now)
                     found[name, constant] = now
-    return Constants(found)
+    return Constants(found, others)
+
+
+def _as_written() -> list[tuple[str, str, Any]]:
+    """Return the constants that are not as their files have them, with the values that these give."""
+    modules = _users_modules()
+    written = Written({name: str(module.__file__) for name, module in modules.items()}, strict=True)
+    found = [name for name, _ in _differing(modules, written)]
+    return [(module, name, written.constants(module)[name]) for module, name in found]
+
+
+def _users_modules() -> dict[str, ModuleType]:
+    return {
+        name: module
+        for name, module in sys.modules.copy().items()
+        # Objects of other kinds stand there, too.
+        if type(module) is ModuleType and name not in _MAIN and _is_users(name, module)
+    }
 
 
 def _differing(modules: Mapping[str, ModuleType], written: Written) -> Iterator[tuple[tuple[str, str], Any]]:
@@ -153,13 +212,18 @@ class _Held:
         self.blocks = 0
         self._now = Constants()
         self._before: list[tuple[str, str, Any]] = []
+        self._first_seen = False
 
     def are(self, wanted: Constants) -> bool:
         """Whether the modules have these values."""
-        return wanted is self._now or bool(wanted.told == self._now.told)
+        settled = self._first_seen or _STARTED_WITH not in sys.modules
+        return wanted is self._now or (settled and bool(wanted.told == self._now.told))
 
     def become(self, wanted: Constants) -> None:
         """Give the modules these values, and others that have been given one their own again."""
+        if _STARTED_WITH in sys.modules and not self._first_seen:
+            self._first_seen = True
+            self._before += _as_written()
         for module, name, value in reversed(self._before):
             # The user's code may have unloaded it.
             with suppress(Exception):

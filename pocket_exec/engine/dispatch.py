@@ -67,6 +67,8 @@ class Dispatch:
     """Chunks whose results are there already."""
     cpus: dict[str, str] = field(default_factory=dict)
     """Is filled with what numpy uses of the CPU of each host that answers."""
+    differing: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Is filled with the globals of the user's modules that some worker has another value of, with it in words."""
     _back: deque[_Unit] = field(default_factory=deque)
     _later: list[tuple[float, int, _Unit]] = field(default_factory=list)
     _suspects: deque[_Unit] = field(default_factory=deque)
@@ -144,6 +146,7 @@ class Dispatch:
 
     def _done(self, unit: _Unit, answer: Answer) -> Done | None:
         done: BatchDone = answer.value
+        self.differing.update(done.differing)
         size = sum(part.block.size for part in done.parts)
         self._pace.learn(len(done.seconds), sum(done.seconds.values()), size, batches=unit.batches)
         if done.left:

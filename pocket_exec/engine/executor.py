@@ -51,13 +51,15 @@ class Report:
     """The farm's own error, where it ended the run."""
     cpus: dict[str, str] = field(default_factory=dict)
     """What numpy uses of the CPU of each host, and its C library, as ``cpu.used`` tells it."""
+    differing: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Globals of the user's modules, by module and name, that some worker has another value of, with it in words."""
     cause: BaseException | None = None
     """What the first chunk that failed had raised; Runner's ``skipbadfiles`` goes by its type."""
 
     def begin(self, datasets: list[DatasetOutcome]) -> None:
         """Forget the call before this one."""
         self.datasets, self.total, self.stopped, self.interrupt = datasets, None, "", None
-        self.unsettled, self.cpus, self.farm, self.cause, self.apart = {}, {}, None, None, ""
+        self.unsettled, self.cpus, self.differing, self.farm, self.cause, self.apart = {}, {}, {}, None, None, ""
 
     @property
     def failures(self) -> list[Failure]:
@@ -163,7 +165,8 @@ class _Run:
         if self._listener is not None:
             self._listener.planned([s.outcome.plan for s in self._sums])
         try:
-            dispatch = Dispatch(self._pool, self._policy, self._plan, self._replicas, self._known(), self._report.cpus)
+            told = self._report.cpus, self._report.differing
+            dispatch = Dispatch(self._pool, self._policy, self._plan, self._replicas, self._known(), *told)
             with closing(dispatch.results(RunBatch(function))) as results:
                 for done in results:
                     with interrupts_held():

@@ -7,6 +7,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType
@@ -95,6 +96,18 @@ def processor_key(processor: Any, roots: Sequence[Path] = ()) -> ProcessorKey:
         libraries=dict(sorted(libraries.items())),
         caveat="; ".join(sorted(caveats)),
     )
+
+
+def reached_names(processor: Any) -> set[tuple[str, str]]:
+    """Return the globals of the user's modules that a processor reaches, by the names of module and global."""
+    code = CodeForms()
+    canon = CanonicalForm({**VALUE_HANDLERS, **code.handlers}, [], _answer(code.modules, set()))
+    canon.begin("self")
+    for value in (type(processor), *_state(processor).values()):
+        with suppress(RecursionError):
+            canon.form(value)
+    code.follow(canon)
+    return code.modules.names()
 
 
 def depends_on_digest(paths: Sequence[Path]) -> dict[str, str]:

@@ -90,6 +90,11 @@ class ReachedModules:
             if module.identity.label == label:
                 self.whole_source(module.identity)
 
+    def names(self) -> set[tuple[str, str]]:
+        """Give all globals that are reached, by the names of module and global."""
+        modules = self._modules.values()
+        return {(str(one.namespace.get("__name__")), name) for one in modules for name in one.entries}
+
     def digests(self) -> dict[str, str]:
         """Give each user's module, by label, the digest of what of it is reached."""
         parts: dict[str, list[bytes]] = {label: [b"source" + form] for label, form in self._sources.items()}

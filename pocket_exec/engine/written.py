@@ -64,6 +64,14 @@ class Written:
             self._constants[module] = self._modules[module].values(taken_over)
         return self._constants[module]
 
+    def changes(self, module: str, name: str) -> bool:
+        """Whether a module's own code changes a global later; the modules have to be read strictly."""
+        return self._modules[module].changes(name)
+
+    def computed(self, module: str) -> set[str]:
+        """Return the globals that a module sets to something else."""
+        return self._modules[module].names - self.constants(module).keys()
+
     def taken_over(self, module: str) -> dict[str, tuple[str, str]]:
         """Return the globals that a module imports from other user's modules, and where each comes from."""
         found: dict[str, tuple[str, str]] = {}
@@ -85,11 +93,13 @@ class _Module:
         package = name if Path(file).name == "__init__.py" else name.rpartition(".")[0]
         self.taken = [each for node in self._body if isinstance(node, ast.ImportFrom) for each in _taken(node, package)]
         """Module, name (or ``*``) and the name here (or none), of what it imports at its top."""
+        self.names = {name for name, _ in _set(self._body)}
+        """Globals that it sets at its top."""
         self._changed = {name for node in self._body for name in _changed(node)} if strict else set[str]()
 
     def public(self) -> list[str]:
         """Return the names that ``*`` stands for, as a rule."""
-        names = {name for name, _ in _set(self._body)} | {as_name or name for _, name, as_name in self.taken}
+        names = self.names | {as_name or name for _, name, as_name in self.taken}
         return [name for name in names if not name.startswith("_")]
 
     def values(self, taken_over: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,12 +115,12 @@ class _Module:
         for owner in self._body:
             if isinstance(owner, ast.ClassDef):
                 found.update((f"{owner.name}.{name}", _calculated(node, known)) for name, node in _set(owner.body))
-        return {
-            name: value
-            for name, value in found.items()
-            if value is not _UNKNOWN
-            and not {name, name.partition(".")[0], f".{name.partition('.')[2]}"} & self._changed
-        }
+        return {name: value for name, value in found.items() if value is not _UNKNOWN and not self.changes(name)}
+
+    def changes(self, name: str) -> bool:
+        """Whether its own code changes a global later; it has to be read strictly."""
+        owner, dot, attribute = name.partition(".")
+        return not self._changed.isdisjoint({name, owner, dot + attribute})
 
 
 _UNKNOWN = object()

@@ -18,7 +18,7 @@ import pytest
 
 from pocket_exec.engine import constants
 from pocket_exec.engine.batch import RunBatch
-from pocket_exec.engine.constants import Constants, changed_constants
+from pocket_exec.engine.constants import Constants, are_state, changed_constants
 
 SOURCE = """\
 import math
@@ -34,6 +34,7 @@ SCALE = 1
 SCALE = 2
 UNSET: int
 HOME = os.environ.get("HOME")
+POINT = os.environ.get("NOT_SET", "medium")
 SQUARE = PT * PT
 LOW, HIGH = 70, 110
 BINS = np.linspace(0, 100, 51)
@@ -241,6 +242,27 @@ def test_threads_that_want_the_same_do_not_wait_for_each_other(cuts: Any) -> Non
     thread.start()
     work()
     thread.join(30)
+
+
+def test_what_each_process_computes_is_compared_where_it_is_plain_and_no_path(cuts: Any) -> None:
+    cuts.HOME, cuts.POINT = "tight", "medium"
+    found = Constants(others=changed_constants().others, process=(0, 0))
+    assert {name for module, name in found.others if module == cuts.__name__} >= {"HOME", "POINT"}
+    assert found.differing() == {}
+    cuts.POINT = "loose"
+    assert found.differing() == {(cuts.__name__, "POINT"): "'loose'"}
+    # In the process that they are from, nothing is another one.
+    assert changed_constants().differing() == {}
+    cuts.POINT = "/elsewhere"
+    assert found.differing() == {}
+    assert (cuts.__name__, "POINT") not in changed_constants().others
+
+
+def test_what_its_own_code_changes_is_no_difference_that_counts(cuts: Any) -> None:
+    assert are_state([(cuts.__name__, name) for name in ("POINT", "READY", "SWITCHED", "PT")]) == {
+        (cuts.__name__, "READY"),
+        (cuts.__name__, "SWITCHED"),
+    }
 
 
 def test_a_module_that_was_unloaded_meanwhile_is_no_trouble(cuts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
