@@ -32,7 +32,8 @@ def rows(*, quick: bool) -> Iterator[Row]:
         ms = {name: [1e3 * run["seconds"] / chunks for run in took[name]] for name in SIDES}
         what = f"{chunks} trivial chunks: pocket-exec"
         sides = ms["pocket-exec"], "DaskExecutor", ms["DaskExecutor"]
-        yield Row(what, *sides, "ms/chunk", TIME_GOAL, Figure.SPEED_UP, reason=REASON)
+        profiled = partial(printed, [sys.executable, SCRIPT, "pocket_exec", str(chunks), "0", "profile"])
+        yield Row(what, *sides, "ms/chunk", TIME_GOAL, Figure.SPEED_UP, reason=REASON, profile=profiled)
     yield _amount(f"growth of scheduler and client at {chunks} chunks", took, "growth_mb", "MB", MEMORY_GOAL_MB)
     chunks = TASKS_OF // 10 if quick else TASKS_OF
     took = _in_turns(chunks, WORK_MS, rounds)
