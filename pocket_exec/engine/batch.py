@@ -85,14 +85,20 @@ class BatchDone:
 class RunBatch:
     """The function of a chunk, as a function of a batch; without ``add`` each chunk's value stays by itself."""
 
-    def __init__(self, function: Callable[[Any], Any], *, add: bool = True, constants: Constants | None = None) -> None:
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        *,
+        add: bool = True,
+        constants: Constants | None = None,
+    ) -> None:
         self.function = function
         self.add = add
         self._constants = constants
         self._first = True
 
     def __reduce__(self) -> Any:
-        # By itself: as it is loaded, it imports modules that may take constants over.
+        # By itself: what it imports as it is loaded may have to see constants as they are, or as they were.
         return _arrived, (changed_constants(), cloudpickle.dumps(self.function), self.add)
 
     def __call__(self, batch: Batch) -> BatchDone:

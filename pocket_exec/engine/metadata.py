@@ -66,9 +66,16 @@ class ReadMetadata:
                 tree = file[item.treename]
             except uproot.exceptions.KeyInFileError as error:
                 raise UprootMissTreeError(str(error)) from error
-            key = file.key(item.treename)
-            version = f"{key.fCycle}:{key.fSeekKey}:{key.fDatime}"
-            return bytes(file.file.fUUID), version, tree_layout(tree, clusters=self.clusters)
+            return bytes(file.file.fUUID), _written_at(file, item.treename), tree_layout(tree, clusters=self.clusters)
+
+
+def _written_at(file: Any, treename: str) -> str:
+    """Return where in its file a tree was written, and when; nothing of a name that only uproot makes sense of."""
+    try:
+        key = file.key(treename)
+    except Exception:  # noqa: BLE001 - it has been read: nothing is wrong with it
+        return ""
+    return f"{key.fCycle}:{key.fSeekKey}:{key.fDatime}"
 
 
 def file_stamp(name: str) -> str | None:

@@ -7,6 +7,7 @@ import linecache
 import re
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import cloudpickle
@@ -60,6 +61,15 @@ def _has(file: str, name: str, line: int) -> bool:
 
 
 def _functions(file: str) -> list[tuple[str, int, int]]:
+    try:
+        status = Path(file).stat()
+    except OSError:
+        return []
+    return _functions_of(file, (status.st_mtime_ns, status.st_size))
+
+
+@lru_cache(maxsize=100)
+def _functions_of(file: str, _stamp: tuple[int, int]) -> list[tuple[str, int, int]]:
     try:
         tree = parsed(Path(file).read_bytes())
     except (OSError, SyntaxError, ValueError):

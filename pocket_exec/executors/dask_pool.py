@@ -273,6 +273,8 @@ class DaskPool:
         self._looked = time.monotonic()
         dead = [self._died(future) for future in self._apart.lost(workers)]
         self._free_stranded(workers)
+        # Of these and of those that were sent once more, nothing is expected any more.
+        self._waiting = [future for future in self._waiting if future in self._flying]
         return dead
 
     def _ready(self, timeout_s: float) -> list[Future[Any]]:

@@ -340,11 +340,11 @@ class FileLedger:
     def _sound(self, reader: Reader, segment: Segment, key: str) -> bytes:
         try:
             return reader.packed(segment, key)
-        except SegmentError as error:
-            # What this run had no use for may be damaged without being noticed before.
+        except (SegmentError, OSError) as error:
+            # What this run had no use for may be damaged, or gone, without being noticed before.
             log.warning("a block of %s is left out: %s", segment.path, error)
             self._superseded.add(key)
-            raise
+            raise SegmentError(str(error)) from error
 
     def _drop(self, segment: Segment) -> None:
         self._segments.remove(segment)

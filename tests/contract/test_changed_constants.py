@@ -31,14 +31,22 @@ def table():
     assert _table is not None
     return 1
 """
+EARLIER = """\
+import cuts
+
+
+def lowest(pt=cuts.PT):
+    return pt
+"""
 SELECTION = """\
 import cuts
+import earlier
 from coffea.processor.executor import WorkItem
 from cuts import CUTS, PT as LOWEST
 
 
 def count(item):
-    seen = [cuts.PT, LOWEST, cuts.LOW, cuts.BINS[-1], CUTS["pt"], cuts.Muon.pt, cuts.table()]
+    seen = [cuts.PT, LOWEST, cuts.LOW, cuts.BINS[-1], CUTS["pt"], cuts.Muon.pt, cuts.table(), earlier.lowest()]
     return {"out": {"seen": [tuple(map(float, seen))]}, "processed": {item}}
 
 
@@ -48,6 +56,7 @@ SCRIPT = """\
 import json, sys
 import numpy as np
 import cuts
+import earlier
 cuts.PT = 5
 import selection
 import pocket_exec
@@ -66,18 +75,24 @@ if __name__ == "__main__":
             seen.append(sorted(set(total["out"]["seen"])))
     print(json.dumps(seen))
 """
+FILES = {"cuts.py": CUTS, "earlier.py": EARLIER, "selection.py": SELECTION, "script.py": SCRIPT}
 
 
 @pytest.mark.parametrize("executor", ["iterative", "futures", "dask"])
 def test_workers_see_a_constant_as_the_script_has_set_it(executor: str, tmp_path: Path) -> None:
-    for name, content in {"cuts.py": CUTS, "selection.py": SELECTION, "script.py": SCRIPT}.items():
+    for name, content in {
+        "cuts.py": CUTS,
+        "earlier.py": EARLIER,
+        "selection.py": SELECTION,
+        "script.py": SCRIPT,
+    }.items():
         (tmp_path / name).write_text(content)
     words = [sys.executable, "script.py", executor]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
-    # What a module has taken over is what it was by then.
+    # What a module has taken over is what it was by then, and the default of an argument as well.
     expected = [(10, 5), (20, 5), (30, 30), (5, 30), (10, 30)]
-    values = [[[pt, lowest, pt, pt, pt, pt, 1] for pt, lowest in [pair]] for pair in expected]
+    values = [[[pt, lowest, pt, pt, pt, pt, 1, 10]] for pt, lowest in expected]
     assert json.loads(done.stdout.splitlines()[-1]) == values
 
 

@@ -158,6 +158,28 @@ def test_an_item_whose_only_worker_dies_is_told_though_answers_of_others_keep_co
         pool.cancel()
 
 
+def test_an_answer_that_waits_while_its_only_worker_dies_is_told_once() -> None:
+    with pocket_exec.open_executor("dask", scaleout=2, worker_timeout=60) as executor:
+        pool: DaskPool = executor.pool
+        pool.load(count)
+        pool.submit(0, items(1)[0])
+        pool.submit(1, items(1)[0])
+        # Large answers are taken one by one.
+        pool._each = 10**9
+        while any(future.status != "finished" for future in pool._flying):
+            time.sleep(0.01)
+        ((first, answer),) = pool.wait(60)
+        assert answer.trouble is None
+        (waiting,) = pool._waiting
+        pool._apart.put(waiting, "tcp://127.0.0.1:1")
+        pool._looked = float("-inf")
+        ((other, answer),) = pool.wait(60)
+        assert {first, other} == {0, 1}
+        assert answer.trouble is not None
+        assert answer.trouble.kind is FaultKind.LOST_WORKER
+        assert pool.wait(1) == []
+
+
 def bins(item: WorkItem) -> dict[str, Any]:
     """Fill a large histogram, a few bins of it."""
     filled = np.zeros(2**18)

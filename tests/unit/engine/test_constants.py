@@ -48,6 +48,39 @@ if os.environ.get("NOT_SET"):
 TWICE = SWITCHED * 2
 
 
+DEFAULT = {"eta": 2.4}
+CHOSEN = DEFAULT
+WEIGHTS = {"a": 1.0}
+NUMBER = 5
+ODD = os.environ.get("NOT_SET")
+MANY = np.array([1.0, 2.0])
+
+
+def MANY(number):
+    return number
+
+
+OF_MANY = MANY(3)
+
+
+class Configured:
+    pt = 10
+
+    def __init__(self, pt=10):
+        self.pt = pt
+
+    def fill(self, WEIGHTS):
+        NUMBER = 1
+        NUMBER += 1
+        WEIGHTS.update(a=2)
+
+
+def weighted():
+    WEIGHTS = dict()
+    WEIGHTS["a"] = NUMBER
+    return WEIGHTS
+
+
 class Muon:
     pt = 20
 
@@ -177,13 +210,48 @@ def test_a_worker_holds_what_came_last_and_nothing_of_what_came_before(cuts: Any
 
 def test_who_holds_a_container_sees_its_new_content_and_later_the_old(cuts: Any, selection: Any) -> None:
     held, given = selection.CUTS, {"pt": [20]}
-    elsewhere({(cuts.__name__, "CUTS"): given})
+    elsewhere({(cuts.__name__, "CUTS"): given, (selection.__name__, "CUTS"): given})
     assert held is cuts.CUTS
+    assert held is selection.CUTS
     assert held == {"pt": [20]}
     held["pt"].append(30)
     elsewhere({})
     assert held == {"pt": 10, "tight": (1, 2)}
     assert given == {"pt": [20]}
+
+
+def test_another_container_under_a_name_is_not_put_into_those_that_others_go_on_with(cuts: Any, selection: Any) -> None:
+    """As ``cuts.CUTS = {"pt": 20}`` leaves what another module has taken over."""
+    cuts.CUTS, cuts.CHOSEN = {"pt": 20}, {"eta": 1.0}
+    values = changed_constants().values
+    assert values[selection.__name__, "CUTS"] == {"pt": 10, "tight": (1, 2)}
+    cuts.CUTS, cuts.CHOSEN = selection.CUTS, cuts.DEFAULT
+    elsewhere(dict(values))
+    assert (cuts.CUTS, selection.CUTS["pt"]) == ({"pt": 20}, 10)
+    assert (cuts.CHOSEN, cuts.DEFAULT) == ({"eta": 1.0}, {"eta": 2.4})
+    elsewhere({})
+    assert cuts.CUTS == {"pt": 10, "tight": (1, 2)}
+    assert cuts.CHOSEN is cuts.DEFAULT
+
+
+def test_a_name_of_a_functions_own_is_none_of_the_modules(cuts: Any) -> None:
+    cuts.WEIGHTS, cuts.NUMBER, cuts.Configured.pt = {"a": 99.0}, 77, 33
+    assert mine(changed_constants()) == {"WEIGHTS": {"a": 99.0}, "NUMBER": 77, "Configured.pt": 33}
+
+
+@pytest.mark.parametrize("change", ["odd", "lazy", "shadowed"])
+def test_odd_values_of_the_users_end_no_run(cuts: Any, change: str) -> None:
+    cuts.ODD = {"odd": (1 << 20_000) - 1, "lazy": Lazy(), "shadowed": 1}[change]
+    cuts.PT = 20
+    assert mine(changed_constants()) == {"PT": 20}
+
+
+class Lazy:
+    """Loads what it stands for when it is looked at, and cannot."""
+
+    @property  # type: ignore[misc]  # as lazy proxies have it
+    def __class__(self) -> type:
+        raise RuntimeError("outside of its context")
 
 
 def test_in_the_process_that_they_are_from_nothing_is_set(cuts: Any) -> None:
@@ -229,6 +297,28 @@ def test_threads_of_a_worker_never_see_another_value(cuts: Any) -> None:
     for thread in threads:
         thread.join(60)
     assert seen == {(20, 20), (30, 30)}
+
+
+def test_who_wants_others_gets_its_turn_though_chunks_go_on_all_the_time(cuts: Any) -> None:
+    name, over = cuts.__name__, threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            with Constants({(name, "PT"): 20}, process=(0, 0)).held():
+                time.sleep(0.01)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    begin = time.monotonic()
+    with Constants({(name, "PT"): 30}, process=(0, 0)).held():
+        seen = cuts.PT
+    waited_s = time.monotonic() - begin
+    over.set()
+    for thread in threads:
+        thread.join(30)
+    assert seen == 30
+    assert waited_s < 5
 
 
 def test_threads_that_want_the_same_do_not_wait_for_each_other(cuts: Any) -> None:
