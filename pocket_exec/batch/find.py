@@ -71,13 +71,6 @@ def installed_here(env: Mapping[str, str], points: Iterable[EntryPoint] | None =
     raise ExecutorError(f"batch-system auto: {both} are here; say which one with --batch-system.")
 
 
-def is_here(name: str) -> bool:
-    """Whether jobs of the batch system of that name can be submitted on this machine; what is none can be anywhere."""
-    same = _by_name(None).get(name)
-    command = _load(same[0]).submit_command if same else ""
-    return not command or not Commands(env={}).missing([command])
-
-
 def auto_choice(
     executor: str, points: Iterable[EntryPoint] | None = None
 ) -> Callable[[Mapping[str, Any]], Choice[Options] | None]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
+import shutil
 
 from pocket_exec.cli.columns import print_columns
-from pocket_exec.errors import ExecutorError
 from pocket_exec.executors.registry import Entry, Registry
 from pocket_exec.options.defaults import known_sites, same_executor, site_of, system_of
 
+SUBMIT_COMMANDS = {"htcondor": "condor_submit", "slurm": "sbatch"}
+"""As the batch systems name them, whose modules import the models of options."""
 _PLACES = {
     "iterative": "this process, one chunk after the other",
     "futures": "processes of this machine",
@@ -33,20 +34,9 @@ def show_sites() -> None:
     print_columns(("executor", "usable", "workers by", "where"), sorted(rows))
 
 
-@cache
-def _usable_by(system: str) -> str:
-    from pocket_exec.batch.find import is_here
-
-    try:
-        return "yes" if is_here(system) else "elsewhere"
-    except ExecutorError:
-        # Which package does not import is told when it is asked for.
-        return "no"
-
-
 def _usable(executor: str) -> str:
-    system = system_of(executor)
-    return _usable_by(system) if system else "yes"
+    command = SUBMIT_COMMANDS.get(system_of(executor) or "")
+    return "yes" if command is None or shutil.which(command) else "elsewhere"
 
 
 def _system(executor: str) -> str:

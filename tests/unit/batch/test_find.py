@@ -14,6 +14,7 @@ from pocket_exec.batch.find import GROUP, auto_choice, batch_system, installed_h
 from pocket_exec.batch.htcondor import HTCondor
 from pocket_exec.batch.slurm import Slurm
 from pocket_exec.batch.system import BatchSystem, JobStatus, Submission
+from pocket_exec.cli.site_list import SUBMIT_COMMANDS
 from pocket_exec.errors import ExecutorError
 from pocket_exec.options.layers import Layer
 from tests.unit.batch.answers import batch_options, htcondor_options, slurm_options
@@ -151,4 +152,4 @@ def test_every_batch_system_that_is_registered_here_is_one() -> None:
     for name in ("htcondor", "slurm"):
         found = batch_system(batch_options(f"dask@{name}"))
         assert found.name == name
-        assert found.submit_command
+        assert found.submit_command == SUBMIT_COMMANDS[name]
