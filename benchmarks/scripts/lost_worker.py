@@ -53,10 +53,10 @@ class RecordingPool(DaskPool):
         super().__init__(client, PATIENCE_S)
         self.in_flight: dict[int, set[int]] = {}
 
-    def submit(self, task: int, item: Any) -> None:
-        """Take note of the batch's chunks."""
+    def _submitted(self, task: int, item: Any, **how: Any) -> Any:
+        """Take note of the batch's chunks, to whichever worker it goes."""
         self.in_flight[task] = {number(each) for span in item.spans for each in span.items}
-        super().submit(task, item)
+        return super()._submitted(task, item, **how)
 
     def wait(self, timeout_s: float | None) -> Any:
         """Take note of the batches that are back."""
