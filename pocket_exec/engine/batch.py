@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -73,8 +73,8 @@ class BatchDone:
     """Chunks without a value."""
     left: tuple[int, ...] = ()
     """Chunks that were not begun: the batch's time, or the worker's, was over."""
-    differing: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """Globals of the user's modules that have another value here than at the client, with it in words."""
+    differing: frozenset[tuple[str, str]] = frozenset()
+    """Globals of the user's modules that have another value here than at the client."""
 
     @property
     def chunks(self) -> int:

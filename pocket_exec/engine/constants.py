@@ -35,7 +35,6 @@ _LARGEST = 10**6
 """Bytes of an array that travels; a larger one is a table, not a constant."""
 _PARTS = 10_000
 """Parts of a container that travels."""
-_LONGEST = 60
 
 Name = tuple[str, str]
 """Of a module, and of a global in it, or of a class's attribute as ``Class.attribute``."""
@@ -74,22 +73,18 @@ class Constants:
         with _held.entered(self):
             yield
 
-    def differing(self) -> dict[Name, str]:
-        """Return those of the ``others`` that have another value in a worker's process, with that value in words."""
-        found: dict[Name, str] = {}
+    def differing(self) -> frozenset[Name]:
+        """Return those of the ``others`` that have another value in a worker's process.
+
+        Their names only: what a module takes from its environment may be a secret.
+        """
+        found = set()
         for (module, name), told in () if self.at_home else self.others.items():
             # The user's modules may answer in any way when they are asked.
             with suppress(Exception):
-                now = vars(sys.modules[module])[name]
-                if _digest(now) not in ("", told):
-                    found[module, name] = in_words(now)
-        return found
-
-
-def in_words(value: Any) -> str:
-    """Return a value as a message has it."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+                if _digest(vars(sys.modules[module])[name]) not in ("", told):
+                    found.add((module, name))
+        return frozenset(found)
 
 
 def are_state(names: Iterable[Name]) -> set[Name]:

@@ -67,8 +67,8 @@ class Dispatch:
     """Chunks whose results are there already."""
     cpus: dict[str, str] = field(default_factory=dict)
     """Is filled with what numpy uses of the CPU of each host that answers."""
-    differing: dict[tuple[str, str], str] = field(default_factory=dict)
-    """Is filled with the globals of the user's modules that some worker has another value of, with it in words."""
+    differing: set[tuple[str, str]] = field(default_factory=set)
+    """Is filled with the globals of the user's modules that some worker has another value of."""
     _back: deque[_Unit] = field(default_factory=deque)
     _later: list[tuple[float, int, _Unit]] = field(default_factory=list)
     _suspects: deque[_Unit] = field(default_factory=deque)

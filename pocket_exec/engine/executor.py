@@ -51,15 +51,15 @@ class Report:
     """The farm's own error, where it ended the run."""
     cpus: dict[str, str] = field(default_factory=dict)
     """What numpy uses of the CPU of each host, and its C library, as ``cpu.used`` tells it."""
-    differing: dict[tuple[str, str], str] = field(default_factory=dict)
-    """Globals of the user's modules, by module and name, that some worker has another value of, with it in words."""
+    differing: set[tuple[str, str]] = field(default_factory=set)
+    """Globals of the user's modules, by module and name, that some worker has another value of."""
     cause: BaseException | None = None
     """What the first chunk that failed had raised; Runner's ``skipbadfiles`` goes by its type."""
 
     def begin(self, datasets: list[DatasetOutcome]) -> None:
         """Forget the call before this one."""
         self.datasets, self.total, self.stopped, self.interrupt = datasets, None, "", None
-        self.unsettled, self.cpus, self.differing, self.farm, self.cause, self.apart = {}, {}, {}, None, None, ""
+        self.unsettled, self.cpus, self.differing, self.farm, self.cause, self.apart = {}, {}, set(), None, None, ""
 
     @property
     def failures(self) -> list[Failure]:

@@ -64,7 +64,7 @@ class Join:
             parts=list(sums.parts()),
             seconds={**left.seconds, **_shifted(right.seconds, after)},
             failed={**left.failed, **_shifted(right.failed, after)},
-            differing={**left.differing, **right.differing},
+            differing=left.differing | right.differing,
             left=(*left.left, *(place + after for place in right.left)),
         )
 
